@@ -77,6 +77,10 @@ async function putOff(
   return { ...ended, run, ask };
 }
 
+/** A call that writes the file x. */
+const writing = ({ home }: Awaited<ReturnType<typeof setup>>): string =>
+  call('Write', { file_path: join(home.workspace, 'x'), content: 'hello' });
+
 /** What claude has saved of a session so far. */
 function savedOf(place: Awaited<ReturnType<typeof setup>>, nativeSessionId: string): string {
   const folder = join(place.home.home, '.claude', 'projects');
@@ -125,19 +129,7 @@ describe.concurrent('an approval of claude', () => {
     expect(costs[1]).toBeGreaterThan(costs[0] ?? 0);
   });
 
-  it('that is denied in a later process is a denial of the job', async () => {
-    await using place = await setup();
-    const { nativeSessionId, ask } = await putOff(place, `${touch('x')} ${touch('x')}`);
-    const known = [knownAs(ask, 'A1')];
-    const later = place.start('', { context: { nativeSessionId, known, resumesCall: true } });
-    later.deny(await later.ask(), 'Not on a Friday.');
-    const { verdict } = await later.end();
-    expect(outputs(later).join()).toContain('Not on a Friday.');
-    expect(verdict).toMatchObject({ error: null, permissionDenials: [{ tool: 'Bash', input: ask.input }] });
-    expect(place.made('x')).toBe(false);
-  });
-
-  it('can be put off again and again, which asks the model nothing and counts as no turn', async () => {
+  it('can be put off again and again, which asks the model nothing and counts as no turn; denied at last, it is a denial of the job', async () => {
     await using place = await setup();
     const { nativeSessionId, ask } = await putOff(place, `${touch('x')} ${touch('x')}`);
     const before = place.model.requests.length;
@@ -148,18 +140,20 @@ describe.concurrent('an approval of claude', () => {
     expect(ended.verdict).toMatchObject({ error: waits, turns: 0 });
     expect(place.model.requests).toHaveLength(before);
     const last = place.start('', { context });
-    last.allow(await last.ask());
-    expect((await last.end()).verdict.error).toBe(null);
-    expect(place.made('x')).toBe(true);
+    last.deny(await last.ask(), 'Not on a Friday.');
+    const { verdict } = await last.end();
+    expect(outputs(last).join()).toContain('Not on a Friday.');
+    expect(verdict).toMatchObject({ error: null, permissionDenials: [{ tool: 'Bash', input: ask.input }] });
+    expect(place.made('x')).toBe(false);
   });
 
-  it('is given or denied while the process waits, with another input, and with a reason', async () => {
+  it('is given or denied while the process waits, with another input, and with a reason; then none waits', async () => {
     await using place = await setup();
     const run = place.start(`${touch('a')} ${touch('b')} [[reply: Done.]]`);
     const first = await run.ask();
     run.allow(first, { command: 'touch edited', description: 'Edited' });
     run.deny(await run.ask(), 'Not today.');
-    const { verdict } = await run.end();
+    const { verdict, nativeSessionId } = await run.end();
     expect([place.made('a'), place.made('edited'), place.made('b')]).toEqual([false, true, false]);
     expect(outputs(run)).toContain('Not today.');
     expect(verdict).toMatchObject({
@@ -167,16 +161,9 @@ describe.concurrent('an approval of claude', () => {
       error: null,
       permissionDenials: [{ tool: 'Bash', input: { command: 'touch b' } }],
     });
-  });
 
-  it('runs another input than the one that was put off', async () => {
-    await using place = await setup();
-    const { nativeSessionId, ask } = await putOff(place, `${touch('x')} ${touch('x')}`);
-    const context = { nativeSessionId, known: [knownAs(ask, 'A1')], resumesCall: true };
-    const later = place.start('', { context });
-    later.allow(await later.ask(), { command: 'touch edited' });
-    await later.end();
-    expect([place.made('x'), place.made('edited')]).toEqual([false, true]);
+    const context = { nativeSessionId, known: [knownAs(first, 'A1')], resumesCall: true };
+    expect(await place.start('', { context }).over()).toMatch(/^execution\.lost: /);
   });
 
   it('for the session holds in the process and in later ones, and writes no settings', async () => {
@@ -299,18 +286,6 @@ describe.concurrent('an approval of claude', () => {
     expect(place.made('x')).toBe(false);
   });
 
-  it('holds even if a rule of the user asks about the call', async () => {
-    await using place = await setup();
-    const settings = JSON.stringify({ permissions: { ask: ['Bash(touch:*)'] } });
-    const args = [`--settings=${settings}`];
-    const { nativeSessionId, ask } = await putOff(place, `${touch('x')} ${touch('x')}`, { args });
-    const context = { nativeSessionId, known: [knownAs(ask, 'A1')], resumesCall: true };
-    const later = place.start('', { args, context });
-    later.allow(await later.ask());
-    expect((await later.end()).verdict.error).toBe(null);
-    expect(place.made('x')).toBe(true);
-  });
-
   it('is lost with a process that is killed while it holds the call', async () => {
     await using place = await setup();
     const run = place.start(`${touch('x')} [[reply: never]]`);
@@ -327,17 +302,10 @@ describe.concurrent('an approval of claude', () => {
     expect(place.made('x')).toBe(true);
   });
 
-  it('is reported as lost when the session has no call that waits', async () => {
+  it('survives a process that is killed once the call is put off, also if a rule of the user asks about it', async () => {
     await using place = await setup();
-    const { nativeSessionId } = await place.start('[[reply: Done.]]').end();
-    const known = [{ approvalId: 'A1', callId: 'toolu_1', tool: 'Bash', input: { command: 'ls' } }];
-    const later = place.start('', { context: { nativeSessionId, known, resumesCall: true } });
-    expect(await later.over()).toMatch(/^execution\.lost: /);
-  });
-
-  it('survives a process that is killed once the call is put off', async () => {
-    await using place = await setup();
-    const run = place.start(`${touch('x')} ${touch('x')} [[reply: never]]`);
+    const args = [`--settings=${JSON.stringify({ permissions: { ask: ['Bash(touch:*)'] } })}`];
+    const run = place.start(`${touch('x')} ${touch('x')} [[reply: never]]`, { args });
     run.park(await run.ask(), 'A1');
     const ask = await run.ask();
     run.park(ask, 'A1');
@@ -345,16 +313,17 @@ describe.concurrent('an approval of claude', () => {
     await run.kill();
     const { nativeSessionId } = run.translator.end({ code: null, signal: 'SIGKILL' }, '');
     const known = [knownAs(ask, 'A1')];
-    const later = place.start('', { context: { nativeSessionId, known, resumesCall: true } });
+    const later = place.start('', { args, context: { nativeSessionId, known, resumesCall: true } });
     later.allow(await later.ask());
-    await later.end();
+    expect((await later.end()).verdict.error).toBe(null);
     expect(place.made('x')).toBe(true);
   });
 
-  it.each(['acceptEdits', 'fullAccess'] as const)('needs no answer for what %s allows', async (mode) => {
+  it('needs no answer for what acceptEdits allows', async () => {
     await using place = await setup();
-    const file = { file_path: join(place.home.workspace, 'x'), content: 'hello' };
-    const run = place.start(`${call('Write', file)} [[reply: Done.]]`, { request: { permissionMode: mode } });
+    const run = place.start(`${writing(place)} [[reply: Done.]]`, {
+      request: { permissionMode: 'acceptEdits' },
+    });
     expect((await run.end()).verdict).toMatchObject({ text: 'Done.', error: null, permissionDenials: [] });
     expect(place.made('x')).toBe(true);
   });
@@ -364,10 +333,14 @@ describe.concurrent('what claude asks by itself', () => {
   const answers = { 'Which colours?': ['red', 'blue'] };
   const answered = '"Which colours?"="red, blue"';
 
-  it.each(['default', 'fullAccess'] as const)('is a question, answered at once, in mode %s', async (mode) => {
+  it.each([
+    ['default', false],
+    ['fullAccess, which allows a call before', true],
+  ])('is a question, answered at once, in mode %s', async (_, fullAccess) => {
     await using place = await setup();
-    const run = place.start(`${call('AskUserQuestion', QUESTION)} [[reply: Thanks.]]`, {
-      request: { permissionMode: mode },
+    const before = fullAccess ? writing(place) : '';
+    const run = place.start(`${before} ${call('AskUserQuestion', QUESTION)} [[reply: Thanks.]]`, {
+      request: { permissionMode: fullAccess ? 'fullAccess' : 'default' },
     });
     const ask = await run.ask();
     expect(ask).toMatchObject({
@@ -376,8 +349,9 @@ describe.concurrent('what claude asks by itself', () => {
       approvalId: null,
     });
     run.allow(ask, { ...QUESTION, answers });
-    expect((await run.end()).verdict).toMatchObject({ text: 'Thanks.', error: null });
+    expect((await run.end()).verdict).toMatchObject({ text: 'Thanks.', error: null, permissionDenials: [] });
     expect(outputs(run).join()).toContain(answered);
+    expect(place.made('x')).toBe(fullAccess);
   });
 
   it('is a question, put off without a further call of the model, and answered later', async () => {
@@ -424,8 +398,6 @@ describe.concurrent('what claude asks by itself', () => {
 
   it.each([
     ['a question', call('AskUserQuestion', QUESTION), 'default', true],
-    ['a call', `${touch('x')} ${touch('x')}`, 'default', false],
-    ['a call that the next task could make', `${touch('x')} ${touch('x')}`, 'acceptEdits', false],
     ['a call that nothing else stops', `${touch('x')} ${touch('x')}`, 'fullAccess', false],
     ['the same in a trusted folder', `${touch('x')} ${touch('x')}`, 'fullAccess', true],
   ] as const)('and was cancelled (%s) is denied before the next task', async (_, prompt, mode, trusted) => {
@@ -461,15 +433,19 @@ describe.concurrent('a message into a running turn of claude', () => {
     expect(results[0]).toContain(MESSAGE_ID);
   });
 
-  it('that comes while the answer streams is answered in a turn of its own, which belongs to the run', async () => {
+  it('that comes while the answer streams is answered in a turn of its own, which belongs to the run and reads no file', async () => {
     await using place = await setup();
+    writeFileSync(join(place.home.workspace, 'secret.txt'), 'the-content-of-the-file');
     const run = place.start('[[slow: 10 tokens 100ms]]');
     await run.until((line) => line.includes('text_delta'));
-    expect(run.steer(MESSAGE_ID, 'And now? [[reply: The second answer.]]')).toBe(true);
-    const { verdict } = await run.end();
+    expect(run.steer(MESSAGE_ID, 'And now, see @secret.txt. [[reply: The second answer.]]')).toBe(true);
+    const { verdict, nativeSessionId } = await run.end();
     expect(run.taken).toEqual([MESSAGE_ID]);
     expect(verdict).toMatchObject({ text: 'The second answer.', error: null, turns: 2 });
     expect(run.steer(LATE_ID, 'too late')).toBe(false);
+    const transcript = savedOf(place, nativeSessionId);
+    expect(transcript).toContain('And now, see @secret.txt.');
+    expect(transcript).not.toContain('the-content-of-the-file');
   });
 
   it('is not lost behind a call that is put off: the call is repeated first', async () => {
@@ -484,18 +460,6 @@ describe.concurrent('a message into a running turn of claude', () => {
     expect(run.steer(LATE_ID, 'too late')).toBe(false);
     const { verdict } = await run.end();
     expect([verdict.error?.code, run.taken]).toEqual([waits.code, [MESSAGE_ID]]);
-  });
-
-  it('reads no file that its text names', async () => {
-    await using place = await setup();
-    writeFileSync(join(place.home.workspace, 'secret.txt'), 'the-content-of-the-file');
-    const run = place.start('[[slow: 10 tokens 100ms]]');
-    await run.until((line) => line.includes('text_delta'));
-    run.steer(MESSAGE_ID, 'See @secret.txt, please.');
-    const { nativeSessionId } = await run.end();
-    const transcript = savedOf(place, nativeSessionId);
-    expect(transcript).toContain('See @secret.txt, please.');
-    expect(transcript).not.toContain('the-content-of-the-file');
   });
 });
 
