@@ -88,7 +88,6 @@ describe.concurrent('the claude CLI', () => {
   it.each([
     ['auth-401', 401, 'authentication_failed', 'authentication_failed'],
     ['overloaded-529', 529, 'overloaded', 'server_error'],
-    ['server-500', 500, 'server_error', 'server_error'],
   ] as const)(
     '%s: retries, then exits 1 with a result that calls itself a success and an error',
     async (name, status, retried, error) => {
@@ -129,18 +128,6 @@ describe.concurrent('the claude CLI', () => {
     expect(ofType(run, 'result')).toEqual([]);
   });
 
-  it('exits 1 with error_max_turns when the turns are used up', async () => {
-    const { run, result, requests } = await resultOf('max-turns');
-    expect(run.code).toBe(1);
-    expect(result).toMatchObject({
-      subtype: 'error_max_turns',
-      is_error: true,
-      terminal_reason: 'max_turns',
-    });
-    expect(result['errors']).toEqual(['Reached maximum number of turns (1)']);
-    expect(requests).toHaveLength(1);
-  });
-
   it('exits 1 for an unknown session, with the reason on stderr and a result but no init', async () => {
     const { run, result, requests } = await resultOf('unknown-session');
     expect(run.code).toBe(1);
@@ -148,18 +135,6 @@ describe.concurrent('the claude CLI', () => {
     expect(linesOf(run).map(({ type }) => type)).toEqual(['result']);
     expect(result).toMatchObject({ subtype: 'error_during_execution', is_error: true, num_turns: 0 });
     expect(requests).toEqual([]);
-  });
-
-  it('exits 0 although a tool was denied, and lists the denial', async () => {
-    const { run, result } = await resultOf('permission-denied');
-    expect(run.code).toBe(0);
-    expect(ofType(run, 'system', 'permission_denied')).toMatchObject([{ tool_name: 'Bash' }]);
-    expect(blocksOf(run, 'user')).toMatchObject([{ type: 'tool_result', is_error: true }]);
-    expect(result).toMatchObject({
-      subtype: 'success',
-      is_error: false,
-      permission_denials: [{ tool_name: 'Bash' }],
-    });
   });
 
   it('speaks of a task that died before in a turn of its own, and ties the answer to the prompt by its id', async () => {
@@ -202,12 +177,9 @@ describe.concurrent('the claude CLI', () => {
     },
   );
 
-  it.each([
-    ['hook-stopped', 'hook_stopped'],
-    ['tool-deferred', 'tool_deferred'],
-  ] as const)('exits 0 with a success that names another reason (%s)', async (name, reason) => {
-    const { run, result } = await resultOf(name);
-    expect(result).toMatchObject({ subtype: 'success', is_error: false, terminal_reason: reason });
+  it('exits 0 with a success that names another reason', async () => {
+    const { run, result } = await resultOf('hook-stopped');
+    expect(result).toMatchObject({ subtype: 'success', is_error: false, terminal_reason: 'hook_stopped' });
     expect(run.code).toBe(0);
   });
 
@@ -217,16 +189,5 @@ describe.concurrent('the claude CLI', () => {
       mcp_servers: [{ name: 'broken', status: 'failed' }],
     });
     expect(run.code).toBe(0);
-  });
-
-  it('gives structured output as a value and as text', async () => {
-    const { run, result } = await resultOf('structured-output');
-    expect(run.code).toBe(0);
-    expect(result).toMatchObject({
-      subtype: 'success',
-      is_error: false,
-      structured_output: { answer: 'yes', count: 2 },
-    });
-    expect(JSON.parse(String(result['result']))).toEqual({ answer: 'yes', count: 2 });
   });
 });

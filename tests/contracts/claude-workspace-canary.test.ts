@@ -93,12 +93,6 @@ describe('a workspace with hooks, a key helper and an MCP server', () => {
   beforeEach(plantCanaries);
   const prompt = 'Hello [[reply: Hello.]]';
 
-  it('runs none of them', async () => {
-    const { verdict } = await ask({ prompt });
-    expect(verdict).toMatchObject({ text: 'Hello.', error: null });
-    expect(await readdir(marks)).toEqual([]);
-  });
-
   it('runs them when it is trusted', async () => {
     await ask({ prompt }, { trustedWorkspace: true });
     const ran = ['api-key-helper', 'mcp', 'session-start', 'stop', 'user-prompt-submit'];
@@ -134,12 +128,6 @@ describe('a repository whose settings name a program', () => {
     }
   });
 
-  it('runs it by commands that need no permission', async () => {
-    const { verdict } = await ask({ prompt }, { trustedWorkspace: true });
-    expect(verdict).toMatchObject({ text: 'Seen.', permissionDenials: [] });
-    expect((await readdir(marks)).sort()).toEqual(['core.fsmonitor', 'diff.external']);
-  });
-
   it('does not run it in the environment of a folder that is not trusted, and git works', async () => {
     const env = await createUntrustedEnvironment({ launch })(home.workspace, plain());
     const { run, verdict } = await ask({ prompt }, {}, env);
@@ -151,7 +139,7 @@ describe('a repository whose settings name a program', () => {
 });
 
 describe('a prompt', () => {
-  it.each(['/cost', '/clear', '/compact'])('%s reaches the model as text', async (command) => {
+  it.each(['/cost', '/clear'])('%s reaches the model as text', async (command) => {
     const prompt = `${command} [[reply: A word with a slash.]]`;
     expect((await ask({ prompt })).verdict).toMatchObject({ text: 'A word with a slash.', error: null });
     expect(model.requests.at(-1)?.lastUserText?.trim()).toBe(prompt);
@@ -172,8 +160,9 @@ describe('the permission mode', () => {
 
   it("default holds against the user's own default mode", async () => {
     await write(join(home.home, '.claude/settings.json'), { permissions: { defaultMode: 'acceptEdits' } });
-    const { verdict } = await ask({ prompt: make });
-    expect(verdict.permissionDenials).toMatchObject([{ tool: 'Bash' }]);
+    const { run, verdict } = await ask({ prompt: make });
+    expect(run.code).toBe(0);
+    expect(verdict).toMatchObject({ error: null, permissionDenials: [{ tool: 'Bash' }] });
     expect(await isMade()).toBe(false);
   });
 
