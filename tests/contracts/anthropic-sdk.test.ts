@@ -42,7 +42,12 @@ async function ask(url: string, { key = 'a-key', maxRetries = 0, endAt, ...chang
   const run = await runCli({
     binary: provider.binaries[0] ?? expect.unreachable(),
     args: command.args,
-    env: { HOME: home.home, ANTHROPIC_BASE_URL: url, ...(key === '' ? {} : { ANTHROPIC_API_KEY: key }) },
+    env: {
+      HOME: home.home,
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '',
+      ANTHROPIC_BASE_URL: url,
+      ...(key === '' ? {} : { ANTHROPIC_API_KEY: key }),
+    },
     cwd: home.workspace,
     prompt: command.stdin,
     ...(endAt === undefined ? {} : { endAt }),
@@ -63,6 +68,7 @@ describe.concurrent('the runner of the Messages API', () => {
     withModel(async (model) => {
       const { run, events, verdict, progress } = await ask(model.url, {
         prompt: '[[reply: The parser is in src/parse.ts.]]',
+        appendSystemPrompt: 'Be brief.',
       });
       expect([run.code, run.signal, run.stderr]).toEqual([0, null, '']);
       const deltas = events.flatMap((event) => (event.kind === 'text.delta' ? [event.text] : []));
@@ -74,16 +80,6 @@ describe.concurrent('the runner of the Messages API', () => {
       expect(verdict.usage).toMatchObject({ outputTokens: 8, costUsd: null, costBasis: 'unknown' });
       expect(progress.byModel['claude-sonnet-5-5']).toMatchObject({ outputTokens: 8 });
       expect(model.requests).toMatchObject([{ kind: 'turn', model: 'claude-sonnet-5-5' }]);
-    }));
-
-  it('asks the named model', () =>
-    withModel(async (model) => {
-      const { progress } = await ask(model.url, {
-        model: 'claude-haiku-4-5',
-        appendSystemPrompt: 'Be brief.',
-      });
-      expect(model.requests).toMatchObject([{ model: 'claude-haiku-4-5' }]);
-      expect(Object.keys(progress.byModel)).toEqual(['claude-haiku-4-5']);
     }));
 
   it('separates what the model thought from what it said', () =>
@@ -119,19 +115,12 @@ describe.concurrent('the runner of the Messages API', () => {
     }),
   );
 
-  it.each([
-    ['402', 'execution.quota'],
-    ['500', 'execution.overloaded'],
-    ['529', 'execution.overloaded'],
-    ['400', 'execution.invalid_request'],
-    ['404', 'execution.invalid_request'],
-  ])('fails with %s as %s', (status, code) =>
+  it('is overloaded with 529', () =>
     withModel(async (model) => {
-      const { run, verdict } = await ask(model.url, { prompt: `[[error: ${status}]]` });
+      const { run, verdict } = await ask(model.url, { prompt: '[[error: 529]]' });
       expect([run.code, run.stderr]).toEqual([1, '']);
-      expect(verdict.error?.code).toBe(code);
-    }),
-  );
+      expect(verdict.error?.code).toBe('execution.overloaded');
+    }));
 
   it('says when a rate limit is over, and does not wait for it when that takes long', () =>
     withModel(async (model) => {
@@ -193,27 +182,4 @@ describe.concurrent('the runner of the Messages API', () => {
       expect(verdict.text).not.toBe('');
       expect(verdict.usage).not.toBeNull();
     }));
-
-  it('ends by SIGTERM while the API hangs', () =>
-    withModel(async (model) => {
-      const { run } = await ask(model.url, {
-        prompt: '[[hang]]',
-        endAt: { text: 'message_start', signal: 'SIGTERM' },
-      });
-      expect([run.code, run.signal]).toEqual([null, 'SIGTERM']);
-    }));
-
-  it('prints the version of the SDK', async () => {
-    const { versionArgs, binaries } = createAnthropicProvider(builtInOptions({ sdkRunner: SDK_RUNNER }));
-    await using home = await makeCliHome();
-    const run = await runCli({
-      binary: binaries[0] ?? expect.unreachable(),
-      args: versionArgs,
-      env: {},
-      cwd: home.workspace,
-      prompt: '',
-    });
-    expect(run.code).toBe(0);
-    expect(run.lines[0]).toMatch(/^\d+\.\d+\.\d+$/);
-  });
 });
