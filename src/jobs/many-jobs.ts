@@ -30,8 +30,6 @@ import { retryRequest } from './retry-request.ts';
 const PAGE = 1000;
 /** Scripts that Redis gets at once. */
 const SLICE = 100;
-/** Prompts of one call, in characters: all of them are in memory. */
-const MAX_CHARS = 16 * 1024 * 1024;
 
 export interface ManyJobsOptions {
   readonly records: Pick<JobRecords, 'cancel'>;
@@ -42,10 +40,13 @@ export interface ManyJobsOptions {
   readonly store: Store;
   readonly copier: Pick<Copier, 'catchUp'>;
   readonly closedGates: ReadClosedGates;
+  /** Prompts of one call, in characters: all of them are in memory. Default 16 Mi. */
+  readonly maxChars?: number;
 }
 
 export function createManyJobs(options: ManyJobsOptions): ManyJobs {
   const { records, batchRecords, batches, queue, providers, store, copier, closedGates } = options;
+  const { maxChars = 16 * 1024 * 1024 } = options;
   /** Retries run one after the other: the second one sees what the first one has retried. */
   let turn: Promise<unknown> = Promise.resolve();
 
@@ -99,7 +100,7 @@ export function createManyJobs(options: ManyJobsOptions): ManyJobs {
         continue;
       }
       chars += job.request.prompt.length;
-      if (chars > MAX_CHARS && items.length > 0) return { items: items.reverse(), stoppedAt: id };
+      if (chars > maxChars && items.length > 0) return { items: items.reverse(), stoppedAt: id };
       const item = retryOf(job, from);
       if (item instanceof AppError) skipped.add(item.code);
       else items.push(item);

@@ -10,7 +10,7 @@ import type { Batches, ManyJobs } from '../../../src/http/ports.ts';
 import { createIdFactory } from '../../../src/ids.ts';
 import { createBatchReader } from '../../../src/jobs/batch-reader.ts';
 import { type BatchServiceOptions, createBatchService } from '../../../src/jobs/batch-service.ts';
-import { createManyJobs } from '../../../src/jobs/many-jobs.ts';
+import { createManyJobs, type ManyJobsOptions } from '../../../src/jobs/many-jobs.ts';
 import { createCallerLimiter } from '../../../src/limits/callers.ts';
 import type { BatchPrompt } from '../../../src/protocol/prompt.ts';
 import { createProviders } from '../../../src/providers/registry.ts';
@@ -59,7 +59,7 @@ export interface BatchBench {
   another(changes: Partial<BatchServiceOptions>): Batches;
 }
 
-export async function batchBench(): Promise<BatchBench> {
+export async function batchBench({ maxChars }: Pick<ManyJobsOptions, 'maxChars'> = {}): Promise<BatchBench> {
   const rpc = (await recordsOfFile()).make();
   const queue = new FakeQueue();
   const store = await testStore();
@@ -105,6 +105,7 @@ export async function batchBench(): Promise<BatchBench> {
       providers: createProviders(providerSettings(), PROVIDER_HOST),
       copier: { catchUp: project },
       closedGates: async () => null,
+      ...(maxChars && { maxChars }),
     }),
     rpc,
     queue,
