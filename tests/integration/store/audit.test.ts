@@ -6,6 +6,7 @@ import { type AuditRecord, decodeAudit } from '../../../src/records/audit-log.ts
 import { createAudit, createAuditHeads, trimAudit } from '../../../src/status/audit.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { callerOf } from '../../fakes/principals.ts';
+import { shared } from '../../helpers/shared.ts';
 import { ledgerFile, testStore } from './test-store.ts';
 
 const DAY_MS = 86_400_000;
@@ -58,42 +59,41 @@ async function add(
 }
 
 describe('the chain of the audit', () => {
+  it('is empty', async () => {
+    const { audit } = await setUp();
+    expect(await audit.verify(null)).toMatchObject({ ok: true });
+  });
+
+  const kept = shared(async () => {
+    const bench = await setUp();
+    for (let ms = 1; ms <= 6; ms += 1) await bench.add(anEntry(ms));
+    bench.tamper('CREATE TABLE kept AS SELECT * FROM audit');
+    return bench;
+  });
+
   it.each([
-    ['is empty', '', { ok: true }, 0],
-    ['is as it was written', '', { ok: true, entries: 6, head: { seq: 6 } }, 6],
-    [
-      'has a changed row',
-      "UPDATE audit SET target = 'x' WHERE seq = 3",
-      { ok: false, problem: { seq: 3 } },
-      6,
-    ],
-    [
-      'has a changed time',
-      'UPDATE audit SET ms = ms + 1 WHERE seq = 6',
-      { ok: false, problem: { seq: 6 } },
-      6,
-    ],
-    ['has lost a row', 'DELETE FROM audit WHERE seq = 3', { ok: false, problem: { seq: 3 } }, 6],
-    ['has lost its first row', 'DELETE FROM audit WHERE seq = 1', { ok: false, problem: { seq: 1 } }, 6],
-    ['has lost its last row', 'DELETE FROM audit WHERE seq = 6', { ok: false, problem: { seq: 6 } }, 6],
-    ['has lost all rows', 'DELETE FROM audit', { ok: false, problem: { seq: 6 } }, 6],
+    ['is as it was written', '', { ok: true, entries: 6, head: { seq: 6 } }],
+    ['has a changed row', "UPDATE audit SET target = 'x' WHERE seq = 3", { ok: false, problem: { seq: 3 } }],
+    ['has a changed time', 'UPDATE audit SET ms = ms + 1 WHERE seq = 6', { ok: false, problem: { seq: 6 } }],
+    ['has lost a row', 'DELETE FROM audit WHERE seq = 3', { ok: false, problem: { seq: 3 } }],
+    ['has lost its first row', 'DELETE FROM audit WHERE seq = 1', { ok: false, problem: { seq: 1 } }],
+    ['has lost its last row', 'DELETE FROM audit WHERE seq = 6', { ok: false, problem: { seq: 6 } }],
+    ['has lost all rows', 'DELETE FROM audit', { ok: false, problem: { seq: 6 } }],
     [
       'has two rows in another order',
       'UPDATE audit SET seq = -seq WHERE seq IN (2, 3); UPDATE audit SET seq = iif(seq = -2, 3, 2) WHERE seq < 0',
       { ok: false, problem: { seq: 2 } },
-      6,
     ],
     [
       'has one row more',
       `INSERT INTO audit SELECT 7, ms + 1, n, action, principal, project, target, address, request_id, details, hash
         FROM audit WHERE seq = 6`,
       { ok: false, problem: { seq: 7 } },
-      6,
     ],
-  ] as const)('%s', async (_, sql, expected, rows) => {
-    const { add, audit, tamper } = await setUp();
-    for (let ms = 1; ms <= rows; ms += 1) await add(anEntry(ms));
-    tamper(sql);
+    ['is as it was written again', '', { ok: true, entries: 6, head: { seq: 6 } }],
+  ] as const)('%s', async (_, sql, expected) => {
+    const { audit, tamper } = await kept();
+    tamper(`DELETE FROM audit; INSERT INTO audit SELECT * FROM kept; ${sql}`);
     expect(await audit.verify(null)).toMatchObject(expected);
   });
 

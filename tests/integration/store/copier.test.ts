@@ -13,7 +13,7 @@ import type { TimedEvent } from '../../../src/records/ports.ts';
 import { createScriptRunner } from '../../../src/records/script-runner.ts';
 import { createSessionRecords } from '../../../src/records/session-records.ts';
 import { createSubmissions } from '../../../src/records/submissions.ts';
-import { closeConnection, openConnection, untilReady } from '../../../src/redis/connection.ts';
+import { closeConnection, untilReady } from '../../../src/redis/connection.ts';
 import { createNames } from '../../../src/redis/names.ts';
 import { createCopier } from '../../../src/store/copier.ts';
 import { createLedger } from '../../../src/store/ledger.ts';
@@ -22,8 +22,8 @@ import { askOf } from '../../contracts/records/approving.ts';
 import { CANCELLED, failed, finishOf, newJob, succeeded, text } from '../../contracts/records/samples.ts';
 import { hostileRuns } from '../../fakes/hostile-runs.ts';
 import { eventually } from '../../helpers/eventually.ts';
+import { useTestRecords } from '../../helpers/redis-records.ts';
 import { tempDir } from '../../helpers/temp.ts';
-import { breakableRedis } from '../fault-bench.ts';
 import { aQuery } from './test-store.ts';
 
 const logger = pino({ enabled: false });
@@ -31,13 +31,14 @@ const LEASE_MS = 60_000;
 
 const ignore = (): void => undefined;
 
-/** Records in a Redis of their own, and copiers of them that do not follow by themselves. */
+const server = useTestRecords();
+
+/** Records of their own, and copiers of them that do not follow by themselves. */
 async function setUp() {
-  const server = await breakableRedis();
-  const redis = openConnection(server.url, 'patient', 'test', logger);
+  const redis = server.redis.duplicate();
   onTestFinished(() => closeConnection(redis));
   await untilReady(redis, 20_000);
-  const names = createNames({ prefix: 'p', requestChannel: 'requests', responseChannel: 'responses' });
+  const names = createNames({ prefix: ulid(), requestChannel: 'requests', responseChannel: 'responses' });
   const settings = { requestChannel: 'requests', responseChannel: 'responses', keepFinishedMs: 600_000 };
   const scripts = createScriptRunner(redis, names.prefix, settings);
   const records = createJobRecords(redis, names, scripts, ignore, null);

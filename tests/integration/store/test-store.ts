@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { ulid } from 'ulid';
-import { onTestFinished } from 'vitest';
 import { resolvedPrompt } from '../../../scripts/offline-model/resolved-prompt.ts';
 import type { JobQuery } from '../../../src/protocol/job.ts';
 import type { Outcome } from '../../../src/protocol/outcome.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import type { JobCopy } from '../../../src/store/jobs.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
+import { whenOver } from '../../helpers/shared.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 /** A ledger file in a folder of the running test. */
@@ -16,7 +16,7 @@ export const ledgerFile = (): string => join(tempDir(), 'ledger.db');
 /** A store that is closed when the test has finished. */
 export async function testStore(file: string = ledgerFile()): Promise<Store> {
   const store = await openStore({ file, logger: pino({ enabled: false }) });
-  onTestFinished(() => store.close());
+  whenOver(() => store.close());
   return store;
 }
 
