@@ -486,7 +486,7 @@ describe('the circuit breaker', () => {
     const instead = {
       prepare: async () => ({ run: async () => here }),
     } as unknown as Runner; // the parts that are used
-    const { executor, runner, breaker } = await bench({ instead });
+    const { executor, runner, breaker } = await bench({ instead }, { ...BREAKER, volumeThreshold: 3 });
     await executor.close();
     const { outcome } = await running(await runner.prepare(claimOf())).done;
     expect(outcome).toMatchObject({ executor: 'local', executionId: 'here' });
