@@ -121,7 +121,6 @@ describe('an idle process of the pool', () => {
 
   it.each([
     ['another model', { model: 'other' }],
-    ['other tools', { allowedTools: ['Read'] }],
     ['a prompt that names a file', { prompt: fakePrompt([], 'look at @file') }],
   ])('is not for a job with %s', async (_what, request) => {
     const { run, ready } = await open();
