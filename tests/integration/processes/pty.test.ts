@@ -188,31 +188,28 @@ describe('the bytes of a PTY', () => {
     expect(bytes().subarray(1)).toEqual(sent);
   });
 
-  it.each([1, 2, 3, 4, 5])(
-    'lose nothing and gain nothing in chunks of random sizes (seed %i)',
-    async (seed) => {
-      const next = random(seed);
-      const below = (limit: number): number => Math.floor(next() * limit);
-      const sent = Buffer.from(Array.from({ length: 300_000 }, () => below(256)));
-      const { child, closed, bytes, shows, type } = await sh(`${RAW} dd bs=${1 + below(5000)} status=none`);
-      await shows('R');
-      for (let at = 0; at < sent.length; ) {
-        const end = at + 1 + below([2, 100, 5000, 70_000][below(4)] ?? 1);
-        if (below(4) === 0) child.stdout.pause();
-        type(sent.subarray(at, end));
-        at = end;
-        if (below(3) === 0) await new Promise(setImmediate);
-        child.stdout.resume();
-      }
-      await eventually(() => bytes().length > sent.length);
-      child.signalGroup('SIGTERM'); // `dd` waits for more
-      await closed;
-      expect(bytes().subarray(1).equals(sent), `seed ${seed}`).toBe(true);
-    },
-  );
+  it.each([1, 2])('lose nothing and gain nothing in chunks of random sizes (seed %i)', async (seed) => {
+    const next = random(seed);
+    const below = (limit: number): number => Math.floor(next() * limit);
+    const sent = Buffer.from(Array.from({ length: 300_000 }, () => below(256)));
+    const { child, closed, bytes, shows, type } = await sh(`${RAW} dd bs=${1 + below(5000)} status=none`);
+    await shows('R');
+    for (let at = 0; at < sent.length; ) {
+      const end = at + 1 + below([2, 100, 5000, 70_000][below(4)] ?? 1);
+      if (below(4) === 0) child.stdout.pause();
+      type(sent.subarray(at, end));
+      at = end;
+      if (below(3) === 0) await new Promise(setImmediate);
+      child.stdout.resume();
+    }
+    await eventually(() => bytes().length > sent.length);
+    child.signalGroup('SIGTERM'); // `dd` waits for more
+    await closed;
+    expect(bytes().subarray(1).equals(sent), `seed ${seed}`).toBe(true);
+  });
 
   it('block the program while they are not read; none is lost, even after its exit', async () => {
-    const script = `stty -opost; seq 1000000; touch done; seq 1000000 1000100`;
+    const script = `stty -opost; seq 300000; touch done; seq 300000 300100`;
     const { child, dir, exited, closed, text } = await sh(script);
     child.stdout.pause();
     // Many times as long as it takes unhindered.
@@ -223,8 +220,8 @@ describe('the bytes of a PTY', () => {
     expect(await exited).toEqual({ code: 0, signal: null });
     await closed;
     const numbers = text().trim().split('\n');
-    expect(numbers.length).toBe(1_000_101);
-    expect(numbers.every((line, i) => Number(line) === (i < 1_000_000 ? i + 1 : i))).toBe(true);
+    expect(numbers.length).toBe(300_101);
+    expect(numbers.every((line, i) => Number(line) === (i < 300_000 ? i + 1 : i))).toBe(true);
   });
 
   it('that end before they are read are all there, and so is the exit then', async () => {
@@ -367,7 +364,7 @@ describe('nothing is left', () => {
     expect(await next.exited).toEqual({ code: 3, signal: null });
   });
 
-  it('open in the launcher after 200 terminals, refused ones included', async () => {
+  it('open in the launcher after 60 terminals, refused ones included', async () => {
     const { launcher, pid } = await ownLauncher();
     const { launch } = launcher;
     const many = async (count: number): Promise<void> => {
@@ -381,7 +378,7 @@ describe('nothing is left', () => {
     };
     await many(20);
     const before = await eventually(() => filesOf(pid));
-    await many(200);
+    await many(60);
     await eventually(() => filesOf(pid) <= before);
   });
 });
