@@ -106,7 +106,7 @@ describe('a client of the original system', () => {
     expect(text).toContain('bullpen_executor_requests_total{result="succeeded"} 2');
     expect(text).toContain('bullpen_executor_refused_signatures_total{code="signature.invalid"} 1');
     expect(executor.log()).not.toContain(EXECUTOR_SECRET);
-  });
+  }, 120_000); // eight processes, one after the other
 });
 
 it('a signature by either secret counts while the secret is changed', async () => {
