@@ -28,7 +28,7 @@ export interface ExecutorSystem {
   /** @param fresh with an empty data folder, as on another host */
   restartExecutor(fresh?: boolean): Promise<void>;
   submit(request: Record<string, unknown> & { prompt: string }): Promise<string>;
-  /** A prompt that says a word, reports that it streams, and ends when it may. */
+  /** A prompt that says a word, reports that it streams, and says the rest when it may. */
   gated(): { readonly prompt: string; streams(): Promise<true>; letGo(): void };
   /** How often CLIs were started for a job, in both programs. */
   spawnsOf(job: Job): Promise<number>;
@@ -123,7 +123,12 @@ async function startExecutorSystem(options: ExecutorSystemOptions): Promise<Exec
     gated() {
       const [streaming, go] = [newFile('streaming'), newFile('go')];
       return {
-        prompt: fakePrompt([{ delta: 'partial' }, { touch: streaming }, { waitFor: go }]),
+        prompt: fakePrompt([
+          { delta: 'partial' },
+          { touch: streaming },
+          { waitFor: go },
+          { delta: ' and done' },
+        ]),
         streams: () => reached(streaming),
         letGo: () => writeFileSync(go, ''),
       };

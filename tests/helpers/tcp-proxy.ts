@@ -10,8 +10,6 @@ export interface TcpProxy extends AsyncDisposable {
   cut(): void;
   /** While true, what the target sends stays in the proxy, and its connections stay open. */
   holdAnswers(held: boolean): void;
-  /** While true, what the callers send stays in the proxy, and their connections stay open. */
-  holdRequests(held: boolean): void;
   /** Milliseconds that each part of an answer takes longer. */
   delayAnswers(ms: number): void;
   /** Connections that were opened so far. */
@@ -25,7 +23,7 @@ interface Pair {
 
 export async function startTcpProxy(): Promise<TcpProxy> {
   const pairs = new Set<Pair>();
-  const held = { requests: false, answers: false };
+  let held = false;
   let port: number | null = null;
   let delayMs = 0;
   let opened = 0;
@@ -46,8 +44,7 @@ export async function startTcpProxy(): Promise<TcpProxy> {
       if (delayMs === 0) caller.write(bytes);
       else setTimeout(() => caller.write(bytes), delayMs);
     });
-    if (held.requests) caller.pause();
-    if (held.answers) pair.target.pause();
+    if (held) pair.target.pause();
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -68,12 +65,8 @@ export async function startTcpProxy(): Promise<TcpProxy> {
       }
     },
     holdAnswers(hold) {
-      held.answers = hold;
+      held = hold;
       for (const { target } of pairs) hold ? target.pause() : target.resume();
-    },
-    holdRequests(hold) {
-      held.requests = hold;
-      for (const { caller } of pairs) hold ? caller.pause() : caller.resume();
     },
     delayAnswers(ms) {
       delayMs = ms;
