@@ -13,22 +13,34 @@ import { type OfflineModel, startOfflineModel } from '../../scripts/offline-mode
 import type { StoredEvent } from '../../src/protocol/event.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import type { Turn } from '../../src/protocol/session.ts';
+import type { Step } from '../fakes/fake-cli-steps.ts';
 import { eventually } from '../helpers/eventually.ts';
+import { fakePrompt, installFakeCli } from '../helpers/fake-cli.ts';
 import { descendants, isAlive, processesWithMarker } from '../helpers/proc.ts';
 import { PROGRAM } from '../helpers/program.ts';
+import { CLAUDE } from '../helpers/real-clis.ts';
 import { CACHE_DIR } from '../helpers/redis-private.ts';
-import { sharedServer, startServer } from '../helpers/server.ts';
-import { tempDir } from '../helpers/temp.ts';
+import { sharedServer, startServer, type TestServerOptions } from '../helpers/server.ts';
+import { makeTempDir, removeDir, tempDir } from '../helpers/temp.ts';
 
 const NODE_BIN = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url));
 const PATIENCE = { timeoutMs: 60_000 };
 const WITHIN_MS = 90_000;
 
+/** Most tests are about our command alone: the `claude` in their PATH is the fake one. */
+const fake = makeTempDir();
+const path = (...first: readonly string[]): string =>
+  [...first, NODE_BIN, process.env['PATH']].join(delimiter);
+
 let model: OfflineModel;
 beforeAll(async () => {
   model = await startOfflineModel();
+  await installFakeCli(fake);
 });
-afterAll(() => model.stop());
+afterAll(async () => {
+  removeDir(fake);
+  await model.stop();
+});
 
 interface Place {
   /** Holds home, workspace and data. */
@@ -55,19 +67,22 @@ interface Command {
 interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string;
+  /** The claude in PATH is the real one. */
+  readonly real?: true;
 }
 
 /**
  * `bullpen ARGS…` as a process of its own; killed when the test ends, and after a minute and a
  * half.
  */
-function start(place: Place, args: readonly string[], { env = {}, stdin }: CommandOptions = {}): Command {
+function start(place: Place, args: readonly string[], options: CommandOptions = {}): Command {
+  const { env = {}, stdin, real } = options;
   const child = spawn(process.execPath, ['--no-warnings', PROGRAM, ...args], {
     cwd: place.workspace,
     timeout: WITHIN_MS,
     killSignal: 'SIGKILL',
     env: {
-      PATH: [NODE_BIN, process.env['PATH']].join(delimiter),
+      PATH: real ? path() : path(fake),
       HOME: join(place.dir, 'home'),
       BULLPEN_HOME: place.data,
       BULLPEN_CACHE: CACHE_DIR,
@@ -103,7 +118,7 @@ const type = (place: Place, args: readonly string[], options?: CommandOptions) =
 
 /** `bullpen serve`, once it starts. A command before that would start a server itself. */
 async function startServe(place: Place): Promise<Command> {
-  const serve = start(place, ['serve'], { env: { BULLPEN_PORT: '0' } });
+  const serve = start(place, ['serve'], { env: { BULLPEN_PORT: '0', BULLPEN_WARM_PROCESSES: '0' } });
   await eventually(() => existsSync(join(place.data, 'server.json')), PATIENCE);
   return serve;
 }
@@ -115,9 +130,14 @@ function marked({ data }: Place): number[] {
   return processesWithMarker(`BULLPEN_EXECUTION_ID=${readFileSync(file, 'utf8').trim()}/`);
 }
 
-const tool = (command: string): string => `[[tool: Bash ${JSON.stringify({ command, description: 'x' })}]]`;
-
-const offline = () => ({ ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'offline' });
+/** A prompt whose tool has a process outside of its group, and does this step. */
+const tool = (during: Step, answer: string): string =>
+  fakePrompt([
+    { spawn: { setsid: true } },
+    { tool: { name: 'Bash', input: { command: 'x' }, during: [during] } },
+    { delta: answer },
+  ]);
+const endless = (): string => tool({ hang: true }, 'never');
 
 /** The answer to a request over the server's private Redis, without a password. */
 async function answerTo({ data }: Place, request: object): Promise<unknown> {
@@ -136,11 +156,12 @@ async function answerTo({ data }: Place, request: object): Promise<unknown> {
 }
 
 describe('bullpen run without a server', () => {
-  it('starts one, prints the answer alone, leaves no process, and its job is in the history of a later one', async () => {
+  it('starts one, prints the answer alone, and leaves no process', async () => {
     const place = newPlace();
     const go = join(place.workspace, 'go');
-    const prompt = `[[say: I will look.]] ${tool(`until [ -e ${go} ]; do sleep 0.05; done; echo hi`)} [[reply: All is well.]]`;
-    const run = start(place, ['run', prompt, '--allowed-tools', 'Bash', '--tag', 'mine']);
+    const command = `until [ -e ${go} ]; do sleep 0.05; done; echo hi`;
+    const prompt = `[[say: I will look.]] ${CLAUDE.tool(command)} [[reply: All is well.]]`;
+    const run = start(place, ['run', prompt, '--allowed-tools', 'Bash'], { real: true });
     // The text before the tool is there while the job runs.
     await eventually(() => run.out().includes('I will look.'), PATIENCE);
     await eventually(() => run.err().includes('tool Bash'), PATIENCE);
@@ -158,21 +179,11 @@ describe('bullpen run without a server', () => {
     await eventually(() => !below.some(isAlive), PATIENCE);
     expect(marked(place)).toEqual([]);
     expect(existsSync(join(place.data, 'server.json'))).toBe(false);
-
-    // A server that comes later knows the job, and is waited for while it starts.
-    const serve = await startServe(place);
-    const detached = await type(place, ['run', '[[reply: x]]', '--detach']);
-    expect(detached.code, detached.err).toBe(0);
-    expect(await type(place, ['watch', detached.out.trim()])).toMatchObject({ code: 0, out: 'x\n' });
-    expect((await type(place, ['jobs', '--tag', 'mine'])).out).toMatch(/succeeded +claude .*I will look/);
-    expect((await type(place, ['doctor'])).out).toMatch(/runs at http/);
-    serve.child.kill('SIGTERM');
-    expect((await serve.ended).code).toBe(0);
   });
 
   it('ends everything at a signal: the job, its tool, the server', async () => {
     const place = newPlace();
-    const run = start(place, ['run', `${tool('tail -f /dev/null')} never`, '--allowed-tools', 'Bash']);
+    const run = start(place, ['run', endless()]);
     await eventually(() => run.err().includes('tool Bash'), PATIENCE);
     const below = descendants(run.child.pid ?? 0);
     run.child.kill('SIGTERM');
@@ -183,51 +194,41 @@ describe('bullpen run without a server', () => {
     await eventually(() => ![...below, ...marked(place)].some(isAlive), PATIENCE);
   });
 
-  it('shares it with commands that come later, and stops it after their jobs', async () => {
-    const place = newPlace();
-    const gated = (name: string) =>
-      `${tool(`until [ -e ${join(place.workspace, name)} ]; do sleep 0.05; done`)} [[reply: ${name} is done]]`;
-    const first = start(place, ['run', gated('one'), '--allowed-tools', 'Bash']);
-    await eventually(() => first.err().includes('tool Bash'), PATIENCE);
-    const second = start(place, ['run', gated('two'), '--allowed-tools', 'Bash']);
-    await eventually(() => second.err().includes('tool Bash'), PATIENCE);
-    expect(second.err()).not.toContain('starting one');
-    expect((await type(place, ['jobs', '--status', 'running'])).out.trimEnd().split('\n')).toHaveLength(3);
-    // More of them run beside each other than workers wait at rest.
-    expect(await type(place, ['run', '[[reply: three]]'])).toMatchObject({ code: 0, out: 'three\n' });
-
-    writeFileSync(join(place.workspace, 'one'), '');
-    await eventually(() => first.err().includes('other jobs that use this server'), PATIENCE);
-    expect(first.out()).toBe('one is done\n');
-    writeFileSync(join(place.workspace, 'two'), '');
-    expect(await second.ended).toMatchObject({ code: 0, out: 'two is done\n' });
-    expect((await first.ended).code).toBe(0);
-    expect(existsSync(join(place.data, 'server.json'))).toBe(false);
-  });
-
-  it('shares it with one in another folder, which it may run in from then on', async () => {
+  it('shares it with commands that come later, also in another folder, and stops it after their jobs', async () => {
     const here = newPlace();
     const there = { ...here, workspace: join(here.dir, 'other') };
     mkdirSync(there.workspace);
-    const go = join(here.workspace, 'go');
-    const gate = tool(`until [ -e ${go} ]; do sleep 0.05; done`);
-    const first = start(here, ['run', `${gate} [[reply: here]]`, '--allowed-tools', 'Bash']);
+    const gate = (name: string): string => join(here.dir, name);
+    const gated = (name: string): string => tool({ waitFor: gate(name) }, `${name} is done`);
+    const first = start(here, ['run', gated('one')]);
     await eventually(() => first.err().includes('tool Bash'), PATIENCE);
-    expect(await type(there, ['run', '[[reply: there]]'])).toMatchObject({ code: 0, out: 'there\n' });
+    const second = start(there, ['run', gated('two')]);
+    await eventually(() => second.err().includes('tool Bash'), PATIENCE);
+    expect(second.err()).not.toContain('starting one');
     const raw = await answerTo(here, { id: 1, prompt: 'x', cwd: there.workspace });
     expect(raw).toMatchObject({ success: false, error: expect.stringContaining('not inside an allowed') });
-    // Named roots are the user's word: no folder is added to them.
-    writeFileSync(go, '');
+    expect((await type(here, ['jobs', '--status', 'running'])).out.trimEnd().split('\n')).toHaveLength(3);
+    // More of them run beside each other than workers wait at rest.
+    expect(await type(here, ['run', 'three'])).toMatchObject({ code: 0, out: 'fake: three\n' });
+
+    writeFileSync(gate('one'), '');
+    await eventually(() => first.err().includes('other jobs that use this server'), PATIENCE);
+    expect(first.out()).toBe('one is done\n');
+    writeFileSync(gate('two'), '');
+    expect(await second.ended).toMatchObject({ code: 0, out: 'two is done\n' });
     expect((await first.ended).code).toBe(0);
+    expect(existsSync(join(here.data, 'server.json'))).toBe(false);
+
+    // Named roots are the user's word: no folder is added to them.
     const named = { env: { BULLPEN_ROOTS: here.workspace } };
-    expect((await type(there, ['run', '[[reply: there]]'], named)).code).toBe(64);
+    expect((await type(there, ['run', 'x'], named)).code).toBe(64);
   });
 
   it('is taken over by one that waits, without a gap, when it is killed', async () => {
     const place = newPlace();
-    const first = start(place, ['run', `${tool('tail -f /dev/null')} x`, '--allowed-tools', 'Bash']);
+    const first = start(place, ['run', endless()]);
     await eventually(() => first.err().includes('tool Bash'), PATIENCE);
-    const second = start(place, ['run', '[[reply: mine]]', '--delay', '6s', '--json']);
+    const second = start(place, ['run', 'mine', '--delay', '6s', '--json']);
     await eventually(() => second.out().includes('"job.scheduled"'), PATIENCE);
     first.child.kill('SIGKILL');
     const { code, out, err } = await second.ended;
@@ -237,7 +238,7 @@ describe('bullpen run without a server', () => {
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line));
-    expect(lines.at(-1)).toMatchObject({ status: 'succeeded', outcome: { text: 'mine' } });
+    expect(lines.at(-1)).toMatchObject({ status: 'succeeded', outcome: { text: 'fake: mine' } });
     const kinds = lines.slice(0, -1).map(({ kind }) => kind);
     expect(kinds.slice(0, 3)).toEqual(['job.scheduled', 'job.queued', 'job.running']);
     expect(kinds.filter((kind) => kind === 'job.running' || kind === 'job.finished')).toHaveLength(2);
@@ -246,10 +247,10 @@ describe('bullpen run without a server', () => {
 
   it('starts one for two that begin in the same moment', async () => {
     const place = newPlace();
-    const both = [start(place, ['run', '[[reply: a]]']), start(place, ['run', '[[reply: b]]'])];
+    const both = [start(place, ['run', 'a']), start(place, ['run', 'b'])];
     const [a, b] = await Promise.all(both.map(({ ended }) => ended));
     expect([a?.code, b?.code], `${a?.err}\n${b?.err}`).toEqual([0, 0]);
-    expect([a?.out, b?.out]).toEqual(['a\n', 'b\n']);
+    expect([a?.out, b?.out]).toEqual(['fake: a\n', 'fake: b\n']);
   });
 
   it('is refused for a detached job: no server would run it', async () => {
@@ -281,8 +282,8 @@ describe('a folder of a stranger', () => {
     writeFileSync(join(workspace, 'named.yaml'), stringify(evil));
 
     const env = { BULLPEN_HOME: '', BULLPEN_TOKEN: 'mine', XDG_CONFIG_HOME: '.', XDG_CACHE_HOME: '.' };
-    const ran = await type(place, ['run', 'Say it. [[reply: from claude]]'], { env });
-    expect(ran).toMatchObject({ code: 0, out: 'from claude\n' });
+    const ran = await type(place, ['run', 'for claude'], { env });
+    expect(ran).toMatchObject({ code: 0, out: 'fake: for claude\n' });
     expect(ran.err.match(/^bullpen\.config\.yaml in this folder is not read.*$/gm)).toHaveLength(1);
     expect((await type(place, ['jobs'], { env })).code).toBe(69);
     expect(requests).toEqual([]);
@@ -297,13 +298,13 @@ describe('a folder of a stranger', () => {
 });
 
 describe('bullpen with a server that runs', () => {
-  // A refused login is for the job that has met it, not for the next test.
-  const shared = sharedServer(() => ({ env: { ...offline(), BULLPEN_AUTH_CIRCUIT_MS: '1' } }));
+  const options = (): TestServerOptions => ({ env: { PATH: path(fake), ANTHROPIC_API_KEY: 'offline' } });
+  const shared = sharedServer(options);
   const beside = (): Place => newPlace(shared().dir);
 
   it('runs, follows, lists and shows jobs from anywhere the data folder is known', async () => {
     const place = beside();
-    const run = await type(place, ['run', '--json'], { stdin: 'From stdin. [[reply: it]]' });
+    const run = await type(place, ['run', '--json'], { stdin: 'From stdin.' });
     expect(run).toMatchObject({ code: 0, err: '' });
     const lines = run.out.trimEnd().split('\n');
     const events = lines.slice(0, -1).map((line) => JSON.parse(line) as StoredEvent); // the documented events
@@ -311,22 +312,26 @@ describe('bullpen with a server that runs', () => {
     expect(events.at(-1)?.kind).toBe('job.finished');
     const job = JSON.parse(lines.at(-1) ?? '') as Job; // the documented job
     expect(job).toMatchObject({
-      prompt: 'From stdin. [[reply: it]]',
+      prompt: 'From stdin.',
       cwd: place.workspace,
-      outcome: { text: 'it' },
+      outcome: { text: 'fake: From stdin.' },
     });
 
-    const detached = await type(place, ['run', 'Later. [[reply: then]]', '--detach', '--tag', 'later']);
+    const detached = await type(place, ['run', 'Later.', '--detach', '--tag', 'later']);
     expect(detached).toMatchObject({ code: 0, err: '' });
     const id = detached.out.trim();
     const watched = await type(place, ['watch', id]);
-    expect(watched).toMatchObject({ code: 0, out: 'then\n', err: expect.stringContaining('succeeded · ') });
+    expect(watched).toMatchObject({
+      code: 0,
+      out: 'fake: Later.\n',
+      err: expect.stringContaining('succeeded · '),
+    });
     // A finished job, from its last event on.
     const after = await type(place, ['watch', id, '--after', '1000', '--json']);
     expect(after.code).toBe(0);
     expect(JSON.parse(after.out)).toMatchObject({ id, status: 'succeeded' });
 
-    expect((await type(place, ['show', id.slice(-8), '--text'])).out).toBe('then');
+    expect((await type(place, ['show', id.slice(-8), '--text'])).out).toBe('fake: Later.');
     expect(JSON.parse((await type(place, ['show', id, '--json'])).out)).toMatchObject({
       id,
       tags: ['later'],
@@ -336,8 +341,12 @@ describe('bullpen with a server that runs', () => {
     const next = await type(place, ['jobs', '--cursor', page.nextCursor]);
     expect(next.out).toContain(job.id);
     const session = job.outcome?.sessionId ?? expect.unreachable();
-    const again = await type(place, ['run', 'Go on. [[reply: on]]', '--session', session]);
-    expect(again).toMatchObject({ code: 0, out: 'on\n', err: expect.stringContaining(`session ${session}`) });
+    const again = await type(place, ['run', 'Go on.', '--session', session]);
+    expect(again).toMatchObject({
+      code: 0,
+      out: 'fake: Go on.\n',
+      err: expect.stringContaining(`session ${session}`),
+    });
     const usage = JSON.parse((await type(place, ['usage', '--by', 'tag', '--json'])).out);
     expect(usage).toMatchObject({
       by: 'tag',
@@ -345,8 +354,8 @@ describe('bullpen with a server that runs', () => {
     });
     const table = await type(place, ['usage', '--by', 'provider', '--from', '1d']);
     expect(table.out).toMatch(/^PROVIDER +RUNS.*\nclaude +3 +100% /);
-    const retried = await type(place, ['retry', id, '--prompt', 'Else. [[reply: other]]']);
-    expect(retried).toMatchObject({ code: 0, out: 'other\n' });
+    const retried = await type(place, ['retry', id, '--prompt', 'Else.']);
+    expect(retried).toMatchObject({ code: 0, out: 'fake: Else.\n' });
   });
 
   it('asks a server that the environment names from any folder, and says what it refuses', async () => {
@@ -371,7 +380,7 @@ describe('bullpen with a server that runs', () => {
 
   it('cancels what it runs at Ctrl-C and leaves the server alone', async () => {
     const place = beside();
-    const run = start(place, ['run', `${tool('tail -f /dev/null')} never`, '--allowed-tools', 'Bash']);
+    const run = start(place, ['run', endless()]);
     await eventually(() => run.err().includes('tool Bash'), PATIENCE);
     const running = await type(place, ['ps', '--provider', 'claude']);
     expect(running.out).toMatch(/ running +claude +job \w{26} +\d+/);
@@ -380,7 +389,7 @@ describe('bullpen with a server that runs', () => {
     expect(marked(place)).toEqual([]);
     expect((await type(place, ['jobs', '--status', 'cancelled'])).out).toContain('cancelled');
 
-    const other = start(place, ['run', `${tool('tail -f /dev/null')} never`, '--allowed-tools', 'Bash']);
+    const other = start(place, ['run', endless()]);
     await eventually(() => other.err().includes('tool Bash'), PATIENCE);
     const id = /^job (\w+)$/m.exec(other.err())?.[1] ?? '';
     expect((await type(place, ['cancel', id, '--force'])).code).toBe(0);
@@ -390,46 +399,51 @@ describe('bullpen with a server that runs', () => {
 
   it('cancels the job when its reader leaves, as with `| head`', async () => {
     const place = beside();
-    const prompt = `[[say: one]] ${tool('sleep 0.2')} [[say: two]] ${tool('tail -f /dev/null')} never`;
-    const run = start(place, ['run', prompt, '--allowed-tools', 'Bash']);
+    const go = join(place.dir, 'left');
+    const steps = [{ delta: 'one' }, { waitFor: go }, { delta: 'two' }, { hang: true }] as const;
+    const run = start(place, ['run', fakePrompt(steps)]);
     await eventually(() => run.out().includes('one'), PATIENCE);
     run.child.stdout?.destroy();
+    writeFileSync(go, '');
     expect((await run.ended).code).toBe(130);
     await eventually(() => expect(marked(place)).toEqual([]), PATIENCE);
   });
 
-  it('ends with the exit code of the outcome', async () => {
+  it('chats: stops the turn at the first Ctrl-C and goes on; the CLI and its tool end', async () => {
     const place = beside();
-    const late = await type(place, ['run', 'never [[hang]]', '--timeout', '2s']);
-    expect(late).toMatchObject({ code: 124, out: '', err: expect.stringContaining('execution.timed_out') });
-    // The last one: a refused login closes its gate.
-    const refused = await type(place, ['run', 'Fail. [[error: 401]]']);
-    expect(refused).toMatchObject({ code: 77, err: expect.stringContaining('auth.required') });
+    const chat = start(place, ['chat', endless()], { stdin: 'still here' });
+    await eventually(() => chat.err().includes('tool Bash'), PATIENCE);
+    chat.child.kill('SIGINT');
+    const { code, out, err } = await chat.ended;
+    expect([code, out], err).toEqual([0, 'fake: still here\n']);
+    expect(err).toContain('stopping the turn');
+    expect(err).toMatch(/^cancelled · /m);
+    await eventually(() => marked(place).length === 0, PATIENCE);
   });
-});
 
-it('bullpen watch goes on over a restart of the server, and later commands say that it was killed', async () => {
-  const first = await startServer({ dir: tempDir(), env: offline() });
-  const place = newPlace(first.dir);
-  const detached = await type(place, ['run', 'Later. [[reply: here]]', '--delay', '4s', '--detach']);
-  const watch = start(place, ['watch', detached.out.trim(), '--json']);
-  await eventually(() => watch.out().includes('"job.scheduled"'), PATIENCE);
-  await first.stop();
-  const second = await startServer({ dir: first.dir, env: offline() });
-  const { code, out } = await watch.ended;
-  expect(code).toBe(0);
-  const lines = out
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  expect(lines.at(-1)).toMatchObject({ status: 'succeeded', outcome: { text: 'here' } });
-  expect(lines.slice(0, -1).map(({ seq }) => seq)).toEqual(lines.slice(0, -1).map((_, index) => index + 1));
+  it('watches over its restart; after its death, later commands say that none runs', async () => {
+    const place = beside();
+    const detached = await type(place, ['run', 'here', '--delay', '4s', '--detach']);
+    const watch = start(place, ['watch', detached.out.trim(), '--json']);
+    await eventually(() => watch.out().includes('"job.scheduled"'), PATIENCE);
+    await shared().stop();
+    const second = await startServer({ ...options(), dir: shared().dir });
+    const { code, out } = await watch.ended;
+    expect(code).toBe(0);
+    const lines = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.at(-1)).toMatchObject({ status: 'succeeded', outcome: { text: 'fake: here' } });
+    const seqs = lines.slice(0, -1).map(({ seq }) => seq);
+    expect(seqs).toEqual(seqs.map((_, index) => index + 1));
 
-  await second.kill('SIGKILL');
-  expect(existsSync(join(place.data, 'server.json'))).toBe(true);
-  expect(await type(place, ['jobs'])).toMatchObject({
-    code: 69,
-    err: expect.stringContaining('no server is running'),
+    await second.kill('SIGKILL');
+    expect(existsSync(join(place.data, 'server.json'))).toBe(true);
+    expect(await type(place, ['jobs'])).toMatchObject({
+      code: 69,
+      err: expect.stringContaining('no server is running'),
+    });
   });
 });
 
@@ -467,7 +481,7 @@ describe('bullpen serve', () => {
 describe('bullpen doctor', () => {
   it('starts a server of its own, finds all well, and stops it', async () => {
     const place = newPlace();
-    const doctor = start(place, ['doctor']);
+    const doctor = start(place, ['doctor'], { real: true });
     const { code, out } = await doctor.ended;
     expect(code, out).toBe(0);
     expect(out).toMatch(/^ok {2}bullpen +\d+\.\d+\.\d+, Node 24/m);
@@ -479,7 +493,8 @@ describe('bullpen doctor', () => {
   });
 
   it('says what to do about a default provider without a login, with 1', async () => {
-    const { code, out, err } = await type(newPlace(), ['doctor'], { env: { ANTHROPIC_API_KEY: '' } });
+    const env = { ANTHROPIC_API_KEY: '' };
+    const { code, out, err } = await type(newPlace(), ['doctor'], { env, real: true });
     expect(code).toBe(1);
     expect(out).toMatch(/^BAD claude .*logged in: no/m);
     expect(out).toMatch(/^BAD +to do: .*\/login/m);
@@ -505,41 +520,28 @@ describe('bullpen doctor', () => {
 describe('bullpen chat', () => {
   it('talks in one session over lines of stdin, and a later command goes on with it', async () => {
     const place = newPlace();
-    const lines = '[[reply: one]]\n[[reply: two]]\n';
+    const lines = 'one\ntwo\n';
     const chat = await type(place, ['chat', '--name', 'mine'], { stdin: lines });
-    expect([chat.code, chat.out], chat.err).toEqual([0, 'one\ntwo\n']);
+    expect([chat.code, chat.out], chat.err).toEqual([0, 'fake: one\nfake: two\n']);
     expect(chat.err).toContain('to go on: bullpen chat --session ');
     expect(marked(place)).toEqual([]);
 
-    const more = await type(place, ['run', '[[reply: three]]', '--continue']);
-    expect([more.code, more.out], more.err).toEqual([0, 'three\n']);
+    const more = await type(place, ['run', 'three', '--continue']);
+    expect([more.code, more.out], more.err).toEqual([0, 'fake: three\n']);
     const serve = await startServe(place);
-    const last = await type(place, ['chat', '--session', 'last'], { stdin: '[[reply: four]]' });
-    expect([last.code, last.out], last.err).toEqual([0, 'four\n']);
+    const last = await type(place, ['chat', '--session', 'last'], { stdin: 'four' });
+    expect([last.code, last.out], last.err).toEqual([0, 'fake: four\n']);
     const { out } = await type(place, ['sessions', '--json']);
     const [session, ...others] = JSON.parse(out).data;
     expect(others).toEqual([]);
     expect(session).toMatchObject({ name: 'mine', turns: 4, status: 'ready' });
     const { out: shown } = await type(place, ['sessions', 'show', session.id, '--json']);
     const turns: Turn[] = JSON.parse(shown).turns;
-    expect(turns.map(({ outcome }) => outcome?.text)).toEqual(['one', 'two', 'three', 'four']);
+    expect(turns.map(({ outcome }) => outcome?.text)).toEqual(
+      ['one', 'two', 'three', 'four'].map((text) => `fake: ${text}`),
+    );
     expect(new Set(turns.map(({ outcome }) => outcome?.nativeSessionId)).size).toBe(1);
     serve.child.kill('SIGTERM');
     expect((await serve.ended).code).toBe(0);
-  });
-
-  it('stops the turn at the first Ctrl-C and goes on; the CLI and its tool end', async () => {
-    const place = newPlace();
-    const prompt = `${tool('tail -f /dev/null')} never`;
-    const chat = start(place, ['chat', prompt, '--allowed-tools', 'Bash'], {
-      stdin: '[[reply: still here]]',
-    });
-    await eventually(() => chat.err().includes('tool Bash'), PATIENCE);
-    chat.child.kill('SIGINT');
-    const { code, out, err } = await chat.ended;
-    expect([code, out], err).toEqual([0, 'still here\n']);
-    expect(err).toContain('stopping the turn');
-    expect(err).toMatch(/^cancelled · /m);
-    await eventually(() => marked(place).length === 0, PATIENCE);
   });
 });
