@@ -1,8 +1,9 @@
 /**
- * kill -9 of the main process while a job asks a person: what was shown as pending is never lost,
- * and an allowed call is made exactly once.
+ * kill -9 of the main process, and of a CLI, while a job asks a person: what was shown as pending
+ * is never lost, and an allowed call is made exactly once.
  */
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { FailpointName } from '../../src/failpoint.ts';
 import type { Approval } from '../../src/protocol/approval.ts';
 import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
@@ -50,88 +51,116 @@ async function asking(system: FakeSystem) {
       expect(events.filter(({ kind }) => kind === 'approval.decided')).toHaveLength(1);
       const made = system.calls().filter((call) => JSON.stringify(call) === JSON.stringify(input));
       expect(made).toHaveLength(times);
-      await expectWhole(system);
     },
   };
 }
 
-describe('a server that is killed while a process holds a call', () => {
+type Asking = Awaited<ReturnType<typeof asking>>;
+
+describe('a process that holds a call', () => {
   const HOLD = { BULLPEN_APPROVAL_HOLD_MS: '600000', BULLPEN_APPROVAL_UNATTENDED_MS: '600000' };
   const shared = sharedFakeSystem({ env: HOLD });
 
-  // The fake model does not make the call again.
-  it.each([
-    ['allow', 'Allowed: Bash'],
-    ['deny', 'Denied: Bash'],
-  ] as const)('leaves the job waiting; after %s its model reads that', async (decision, told) => {
+  /** Jobs whose call is held; each waits after the kill, with the same approval. */
+  async function killedWith(count: number, kill: (system: FakeSystem) => Promise<void>) {
     const system = shared();
-    const job = await asking(system);
-    const before = await job.approval();
-    await job.becomes({ status: 'running' });
-    await killMain(system);
-    await system.restart();
-    await job.becomes({ status: 'waiting', waitReason: 'approval' });
-    expect(await job.approval()).toEqual(before);
-    await job.decide(decision);
-    await job.expectEnd(0, told);
+    const jobs: Asking[] = [];
+    for (let made = 0; made < count; made += 1) jobs.push(await asking(system));
+    const before = await Promise.all(jobs.map((job) => job.approval()));
+    for (const job of jobs) await job.becomes({ status: 'running' });
+    await kill(system);
+    for (const job of jobs) await job.becomes({ status: 'waiting', waitReason: 'approval' });
+    expect(await Promise.all(jobs.map((job) => job.approval()))).toEqual(before);
+    return jobs;
+  }
+
+  // The fake model does not make the call again.
+  it('and whose server is killed leaves the job waiting; its model reads the decision', async () => {
+    const [allowed = expect.unreachable(), denied = expect.unreachable()] = await killedWith(
+      2,
+      async (system) => {
+        await killMain(system);
+        await system.restart();
+      },
+    );
+    await allowed.decide('allow');
+    await denied.decide('deny');
+    await allowed.expectEnd(0, 'Allowed: Bash');
+    await denied.expectEnd(0, 'Denied: Bash');
+    await expectWhole(shared());
+  });
+
+  it('and is killed itself leaves the job waiting; its model reads the decision', async () => {
+    const [job = expect.unreachable()] = await killedWith(1, async (system) => {
+      const [cli = expect.unreachable(), ...others] = system.marked();
+      expect(others).toEqual([]);
+      process.kill(cli, 'SIGKILL');
+    });
+    await job.decide('allow');
+    await job.expectEnd(0, 'Allowed: Bash');
+    await expectWhole(shared());
   });
 });
 
-describe('a server that is killed while a job stops to wait', () => {
+describe('a server that is killed while jobs stop to wait', () => {
   const shared = sharedFakeSystem({ env: { BULLPEN_APPROVAL_UNATTENDED_MS: '0' } });
+  const jobs = new Map<string, Asking>();
+  const job = (when: string): Asking => jobs.get(when) ?? expect.unreachable(when);
 
-  it.each(['executor.ended', 'delivery.recorded', 'delivery.finished'] as const)(
+  async function hold(step: FailpointName, when: string): Promise<void> {
+    shared().failpoints.hold(step);
+    jobs.set(when, await asking(shared()));
+    await shared().failpoints.reached(step);
+  }
+  async function waits(when: string): Promise<void> {
+    jobs.set(when, await asking(shared()));
+    await job(when).becomes({ status: 'waiting' });
+    await eventually(() => expect(shared().marked()).toEqual([]), PATIENCE);
+  }
+
+  beforeAll(async () => {
+    const system = shared();
+    await waits('twice');
+    await waits('answered');
+    // The last step first: a job passes each step that is not held yet.
+    await hold('delivery.finished', 'delivery.finished');
+    await hold('delivery.recorded', 'delivery.recorded');
+    await hold('delivery.recorded', 'answered there');
+    await job('answered there').decide('allow');
+    await hold('executor.ended', 'executor.ended');
+    expect(await system.server.job(job('answered there').id)).toMatchObject({ status: 'running' });
+    await killMain(system);
+    await system.restart();
+  });
+
+  it.each(['executor.ended', 'delivery.recorded', 'delivery.finished'])(
     'at %s loses nothing that was asked',
     async (step) => {
-      const system = shared();
-      system.failpoints.hold(step);
-      const job = await asking(system);
-      await system.failpoints.reached(step);
-      await killMain(system);
-      await system.restart();
-      await job.becomes({ status: 'waiting', waitReason: 'approval' });
-      expect(await job.approval()).toMatchObject({ status: 'pending' });
-      await job.decide('allow');
-      await job.expectEnd(1);
+      await job(step).becomes({ status: 'waiting', waitReason: 'approval' });
+      expect(await job(step).approval()).toMatchObject({ status: 'pending' });
+      await job(step).decide('allow');
+      await job(step).expectEnd(1);
     },
   );
 
-  it('and was answered in that moment goes on by itself after the restart', async () => {
-    const system = shared();
-    system.failpoints.hold('delivery.recorded');
-    const job = await asking(system);
-    await system.failpoints.reached('delivery.recorded');
-    await job.decide('allow');
-    expect(await system.server.job(job.id)).toMatchObject({ status: 'running' });
-    await killMain(system);
-    await system.restart();
-    await job.expectEnd(1);
-  });
+  it('and one was answered in that moment goes on with it by itself after the restart', () =>
+    job('answered there').expectEnd(1));
 
-  it('and again while it waits, keeps it waiting without a process', async () => {
+  it('and again right after an answer starts that job once, and keeps the other one waiting', async () => {
     const system = shared();
-    const job = await asking(system);
-    await job.becomes({ status: 'waiting' });
-    await eventually(() => expect(system.marked()).toEqual([]), PATIENCE);
-    for (let times = 0; times < 2; times += 1) {
-      await killMain(system);
-      await system.restart();
-      expect(await system.server.job(job.id)).toMatchObject({ status: 'waiting', attempts: 1 });
-    }
-    expect(system.marked()).toEqual([]);
-    await job.decide('allow');
-    await job.expectEnd(1);
-  });
-
-  it('right after the answer, starts the job once', async () => {
-    const system = shared();
-    const job = await asking(system);
-    await job.becomes({ status: 'waiting' });
+    const stillWaits = async (): Promise<void> =>
+      expect(await system.server.job(job('twice').id)).toMatchObject({ status: 'waiting', attempts: 1 });
+    await stillWaits();
     system.failpoints.hold('executor.claimed');
-    await job.decide('allow');
+    await job('answered').decide('allow');
     await system.failpoints.reached('executor.claimed');
     await killMain(system);
     await system.restart();
-    await job.expectEnd(1);
+    await job('answered').expectEnd(1);
+    await stillWaits();
+    await eventually(() => expect(system.marked()).toEqual([]), PATIENCE);
+    await job('twice').decide('allow');
+    await job('twice').expectEnd(1);
+    await expectWhole(system);
   });
 });
