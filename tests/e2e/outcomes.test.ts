@@ -1,12 +1,15 @@
 /**
- * In which order jobs run, and how they are tried again, over HTTP, with a CLI that follows a
- * script. How a CLI may end is the table of cli-faults.test.ts.
+ * In which order jobs run, and how they are tried again, over HTTP, and raw requests, with a CLI
+ * that follows a script. How a CLI may end is the table of cli-faults.test.ts.
  */
+import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { createInterface } from 'node:readline';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { fakePrompt } from '../helpers/fake-cli.ts';
+import { findRedisCli, findTestServer, runRedisCli } from '../helpers/redis-private.ts';
 import {
   expectEndedOnce,
   expectWhole,
@@ -58,7 +61,6 @@ describe('a job that waits', () => {
     });
     expect(system.spawnsOf(events)).toEqual([]);
     for (const blocker of blockers) await blocker.release();
-    await expectWhole(system);
   });
 
   it('runs by priority, and among equals in the order it came', async () => {
@@ -80,7 +82,6 @@ describe('a job that waits', () => {
     const jobs = await Promise.all(ids.map((id) => system.server.finished(id)));
     expect(inOrderOfStart(jobs)).toEqual(['highest', 'high', 'first', 'second', 'low']);
     await blockers[1]?.release();
-    await expectWhole(system);
   });
 
   it('for its concurrencyKey runs alone and in order, and others do not wait for it', async () => {
@@ -107,7 +108,6 @@ describe('a job that waits', () => {
     }
     const lastA = Date.parse(jobsA.at(-1)?.startedAt ?? '');
     expect(Date.parse(jobsB[0]?.startedAt ?? '')).toBeLessThan(lastA);
-    await expectWhole(system);
   });
 
   it('for its delayMs is scheduled and then runs', async () => {
@@ -127,7 +127,6 @@ describe('a job that waits', () => {
     const dueAt = Date.parse(job.createdAt) + 1500;
     expect(Math.abs(Date.parse(scheduledFor) - dueAt)).toBeLessThan(1000);
     expect(Date.parse(job.startedAt ?? '')).toBeGreaterThanOrEqual(Date.parse(scheduledFor));
-    await expectWhole(system);
   });
 });
 
@@ -160,7 +159,6 @@ describe('a job that is tried again', () => {
     expect(frame[4]).toMatchObject({ waitReason: 'backoff' });
     expect(events.filter(({ kind }) => kind === 'text.delta').map(({ attempt }) => attempt)).toEqual([1, 2]);
     expect(new Set(system.spawnsOf(events)).size).toBe(2);
-    await expectWhole(system);
   });
 
   it('can be cancelled between its attempts', async () => {
@@ -182,7 +180,6 @@ describe('a job that is tried again', () => {
     const job = await system.server.finished(id);
     expect(job).toMatchObject({ status: 'cancelled', attempts: 1 });
     await expectEndedOnce(system.server, job);
-    await expectWhole(system);
   });
 
   it('by hand is a new job, and a job that is deleted leaves nothing', async () => {
@@ -229,8 +226,63 @@ it('a CLI that ignores signals is killed at once by force, while the grace of it
     status: 'cancelled',
     outcome: { exit: { code: null, signal: 'SIGKILL' }, error: { code: 'execution.cancelled' } },
   });
-  await expectWhole(system);
 });
+
+it('a raw request over redis-cli is answered each time it is published, and says which argument is not allowed', async () => {
+  const system = shared();
+  const before = system.spawns().length;
+  const binary = await findTestServer();
+  const port = String(system.server.redisPort);
+  const { command, env } = findRedisCli(binary);
+  const subscriber = spawn(command, ['-p', port, 'SUBSCRIBE', 'claude:cli:responses'], { env });
+  onTestFinished(() => {
+    subscriber.kill();
+  });
+  const lines: string[] = [];
+  createInterface({ input: subscriber.stdout }).on('line', (line) => lines.push(line));
+  await eventually(() => lines.length >= 3, PATIENCE);
+  const answers = () =>
+    lines
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line))
+      .filter((message) => 'success' in message);
+  /** Publishes a request and waits for one more answer. */
+  async function ask(request: object): Promise<Record<string, unknown>> {
+    const answered = answers().length;
+    const receivers = await runRedisCli(binary, [
+      '-p',
+      port,
+      'PUBLISH',
+      'claude:cli:requests',
+      JSON.stringify(request),
+    ]);
+    expect(Number(receivers)).toBeGreaterThanOrEqual(1);
+    return eventually(() => answers()[answered] ?? null, PATIENCE);
+  }
+
+  const request = { id: 'test', prompt: 'Hello', args: ['--print'] };
+  expect(await ask(request)).toEqual({ id: 'test', success: true, result: 'fake: Hello' });
+  expect(await ask(request)).toEqual({ id: 'test', success: true, result: 'fake: Hello' });
+
+  const json = await ask({ ...request, id: 7, args: ['-p', '--output-format', 'json'] });
+  expect(json).toMatchObject({ id: 7, success: true });
+  expect(JSON.parse(String(json['result']))).toMatchObject({
+    type: 'result',
+    subtype: 'success',
+    result: 'fake: Hello',
+  });
+
+  const refused = await ask({ ...request, args: ['--print', '--add-dir'] });
+  expect(refused).toEqual({
+    id: 'test',
+    success: false,
+    error: 'the argument --add-dir is not allowed in a raw request',
+  });
+  expect(answers()).toHaveLength(4);
+  expect(system.spawns()).toHaveLength(before + 3);
+});
+
+it('nothing is left, and the next job runs', () => expectWhole(shared()));
 
 /** Waits until the workers have asked for that many executions that have no slot. */
 const allSubmitted = (system: FakeSystem, count: number): Promise<void> =>
