@@ -48,7 +48,6 @@ const project = (name: string, options: ProjectOptions) => ({
  */
 const LONG = [
   'e2e/executor-faults.test.ts',
-  'integration/remote/server.test.ts',
   'e2e/command-line.test.ts',
   'e2e/package.test.ts',
   'e2e/nemesis.test.ts',
