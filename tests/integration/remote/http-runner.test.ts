@@ -297,21 +297,6 @@ describe('an execution on another host', () => {
     const executorMs = streamMs + lastLinesMs + RENEW_WITHIN_MS + leaseMs / 3 + killGraceMs;
     expect(LOST_AFTER_MS).toBeGreaterThanOrEqual(executorMs);
   });
-
-  it('is not read while its reader is slow', async () => {
-    const { executor, runner } = await bench();
-    executor.script('events', held(started(1)), stream(ended()));
-    const run = running(await runner.prepare(claimOf()));
-    await eventually(() => run.events.length === 1);
-    run.flow()?.pause();
-    executor.say(event(2), event(3));
-    await eventually(() => run.flow() !== null);
-    expect(run.events).toHaveLength(1);
-    run.flow()?.resume();
-    await eventually(() => run.texts().length === 2);
-    executor.say(ended());
-    await run.done;
-  });
 });
 
 describe('what this host cannot decide', () => {
