@@ -197,3 +197,14 @@ it('executions that ended long ago are removed with their events, and no others'
   await retention.stop();
   expect(await store.run('executions.lastOf', { jobId: recent })).not.toBeNull();
 });
+
+it('a submission is refused while a thousand wait, and is not known', async () => {
+  const executions = open(await testStore());
+  for (let n = 0; n < 1000; n += 1) await executions.submit(submission(HERE));
+  const one = submission(HERE);
+  await expect(executions.submit(one)).rejects.toMatchObject({ code: 'queue.full' });
+  await expect(executions.follow(one.id, 0, never())).rejects.toMatchObject({ code: 'execution.not_found' });
+  await executions.claims.claim(1);
+  expect((await executions.submit(one)).state).toBe('waiting');
+  expect(await executions.known()).toHaveLength(1000); // of 1,001
+});

@@ -5,10 +5,10 @@ import type { Submission } from '../../../src/protocol/executor-service.ts';
 import type { ResolvedPrompt } from '../../../src/protocol/prompt.ts';
 import { NO_BACKGROUND } from '../../../src/remote/executions/without-records.ts';
 import { eventually } from '../../helpers/eventually.ts';
-import { type ExecutorProgram, startExecutor } from '../../helpers/executor-program.ts';
+import { type ExecutorProgram, launchExecutor, startExecutor } from '../../helpers/executor-program.ts';
 import { isAlive, processesWithMarker } from '../../helpers/proc.ts';
-import { sharedFromStart } from '../../helpers/shared.ts';
-import { tempDir } from '../../helpers/temp.ts';
+import { sharedFromStart, whenOver } from '../../helpers/shared.ts';
+import { makeTempDir, removeDir } from '../../helpers/temp.ts';
 import { endOf, linesOf, startedPid, submission, textOf } from './submissions.ts';
 
 const shared = sharedFromStart(() =>
@@ -135,23 +135,6 @@ describe('a submission', () => {
     await expect(executor.client.submit(other)).rejects.toMatchObject({ code: 'execution.id_reused' });
     expect((await linesOf(executor, asked.id)).events).toHaveLength(events.length);
   });
-
-  it('is refused while a thousand wait', async () => {
-    const executor = await startExecutor({
-      env: { BULLPEN_CONCURRENCY: '1', BULLPEN_KILL_GRACE_MS: '100', BULLPEN_DRAIN_MS: '0' },
-    });
-    const first = submission(executor, { steps: [{ hang: true }] });
-    await executor.client.submit(first);
-    await startedPid(executor, first.id);
-    for (let i = 0; i < 100; i += 1)
-      await Promise.all(Array.from({ length: 10 }, () => executor.client.submit(submission(executor))));
-    const one = submission(executor);
-    await expect(executor.client.submit(one)).rejects.toMatchObject({ code: 'queue.full' });
-    await expect(executor.client.follow(one.id, 0, AbortSignal.timeout(5000)).next()).rejects.toMatchObject({
-      code: 'execution.not_found',
-    });
-    expect((await executor.client.known()).executions).toHaveLength(1000);
-  });
 });
 
 describe('a cancel', () => {
@@ -185,19 +168,6 @@ describe('a cancel', () => {
     await eventually(() => expect(isAlive(pid)).toBe(false));
   });
 
-  it('that comes again with force skips the grace', async () => {
-    const executor = await startExecutor({ env: { BULLPEN_KILL_GRACE_MS: '60000' } });
-    const asked = submission(executor, {
-      steps: [{ ignore: ['SIGTERM', 'SIGINT'] }, { delta: 'x' }, { hang: true }],
-    });
-    await executor.client.submit(asked);
-    for await (const line of executor.client.follow(asked.id, 0, AbortSignal.timeout(30_000)))
-      if (line.type === 'event' && line.event.kind === 'text.delta') break;
-    await executor.client.cancel(asked.id, STOP);
-    await executor.client.cancel(asked.id, { ...STOP, force: true });
-    expect((await endOf(executor, asked.id)).outcome.error?.code).toBe('execution.cancelled');
-  });
-
   it('changes nothing after the end', async () => {
     const executor = shared();
     const asked = submission(executor);
@@ -228,28 +198,13 @@ describe('a cancel', () => {
   });
 });
 
-describe('the processes', () => {
-  it('of the next executions boot while the slots are taken', async () => {
-    const executor = await startExecutor({
-      env: { BULLPEN_CONCURRENCY: '1', BULLPEN_WARM_PROCESSES: '2' },
-    });
-    const go = join(executor.dir, 'go');
-    const asked = [[{ waitFor: go }], [], []].map((steps) => submission(executor, { steps }));
-    for (const one of asked) await executor.client.submit(one);
-    await eventually(() => {
-      const started = executor.journal().filter(({ event }) => event === 'start');
-      expect(started.length).toBeGreaterThanOrEqual(2);
-    });
-    writeFileSync(go, '');
-    const ended = await Promise.all(asked.map(({ id }) => linesOf(executor, id)));
-    const starts = ended.flatMap(({ events }) =>
-      events.flatMap(({ event }) => (event.kind === 'execution.started' ? [event.start] : [])),
-    );
-    expect(starts.slice(1)).toEqual(['warm', 'warm']);
-  });
-});
-
+const CLEAN = { code: 0, signal: null };
+/** Longer than any test may take. */
+const EVER_MS = '600000';
+const STOPPING = 'stopping; a second signal';
 const RUNNING = [{ delta: 'so far' }, { hang: true }] as const;
+
+const startsOf = (executor: ExecutorProgram) => executor.journal().filter(({ event }) => event === 'start');
 
 async function running(executor: ExecutorProgram) {
   const asked = submission(executor, { steps: RUNNING });
@@ -262,10 +217,29 @@ async function running(executor: ExecutorProgram) {
   return { asked, pid };
 }
 
-describe('a restart', () => {
+describe('an executor that ends and starts again', () => {
+  const shared = sharedFromStart(async () => {
+    const dir = makeTempDir();
+    let executor = await launchExecutor({ dir });
+    whenOver(async () => {
+      await executor.stop();
+      removeDir(dir);
+    });
+    return {
+      dir,
+      get executor() {
+        return executor;
+      },
+      /** Its next life in the same folder. */
+      async restart(env: Readonly<Record<string, string>>) {
+        executor = await launchExecutor({ dir, env });
+        return executor;
+      },
+    };
+  });
+
   it('after kill -9 settles what ran as lost, with its events; nothing is left running', async () => {
-    const dir = tempDir();
-    const executor = await startExecutor({ dir });
+    const { executor, dir, restart } = shared();
     const done = submission(executor);
     await executor.client.submit(done);
     const before = await linesOf(executor, done.id);
@@ -273,7 +247,7 @@ describe('a restart', () => {
     const { node } = executor.client;
     await executor.kill('SIGKILL');
 
-    const again = await startExecutor({ dir });
+    const again = await restart({ BULLPEN_CONCURRENCY: '1' });
     expect(again.client.node).toBe(null);
     const { events, end } = await linesOf(again, asked.id);
     expect(again.client.node).toBe(node);
@@ -292,30 +266,13 @@ describe('a restart', () => {
     await expect(again.client.submit({ ...done, attempt: 2 })).rejects.toMatchObject({
       code: 'execution.id_reused',
     });
-    expect(again.journal().filter(({ event }) => event === 'start')).toHaveLength(2);
+    expect(startsOf(again)).toHaveLength(2);
   });
-});
 
-it('an executor without its ledger is another one, also in the same data folder', async () => {
-  const dir = tempDir();
-  const executor = await startExecutor({ dir });
-  const asked = submission(executor);
-  await executor.client.submit(asked);
-  await endOf(executor, asked.id);
-  const { node } = executor.client;
-  await executor.kill('SIGTERM');
-  for (const name of ['executor.db', 'executor.db-wal', 'executor.db-shm'])
-    rmSync(join(dir, 'data', name), { force: true });
-  const again = await startExecutor({ dir });
-  expect(await again.client.known()).toEqual({ node: expect.any(String), executions: [] });
-  expect(again.client.node).not.toBe(node);
-});
-
-describe('a stop', () => {
-  it('lets what runs end, and its server read that; what waits can be sent again', async () => {
-    const dir = tempDir();
-    const executor = await startExecutor({ dir, env: { BULLPEN_CONCURRENCY: '1' } });
-    const go = join(executor.dir, 'go');
+  it('at a stop lets what runs end, and its server read that; what waits can be sent again', async () => {
+    const { executor, dir, restart } = shared();
+    const before = startsOf(executor).length;
+    const go = join(dir, 'go');
     const runs = submission(executor, { steps: [{ waitFor: go }, { delta: 'end' }] });
     const waits = submission(executor);
     await executor.client.submit(runs);
@@ -323,41 +280,75 @@ describe('a stop', () => {
     await startedPid(executor, runs.id);
     const following = linesOf(executor, runs.id);
     executor.signal('SIGTERM');
-    await eventually(() => expect(executor.log()).toContain('stopping; a second signal'));
+    await eventually(() => expect(executor.log()).toContain(STOPPING));
     await expect(executor.client.submit(submission(executor))).rejects.toMatchObject({
       code: 'server.stopping',
     });
     await expect(linesOf(executor, waits.id)).rejects.toMatchObject({ code: 'execution.not_found' });
     writeFileSync(go, '');
     expect((await following).end.outcome.status).toBe('succeeded');
-    expect(await executor.kill('SIGTERM')).toEqual({ code: 0, signal: null });
-    const again = await startExecutor({ dir });
+    expect(await executor.kill('SIGTERM')).toEqual(CLEAN);
+
+    const again = await restart({ BULLPEN_DRAIN_MS: '100', BULLPEN_KILL_GRACE_MS: '100' });
     await again.client.submit(waits);
     expect((await endOf(again, waits.id)).outcome.status).toBe('succeeded');
-    expect(again.journal().filter(({ event }) => event === 'start')).toHaveLength(2);
+    expect(startsOf(again)).toHaveLength(before + 2);
   });
 
-  it('ends what runs longer than the drain time', async () => {
-    const dir = tempDir();
-    const executor = await startExecutor({
-      dir,
-      env: { BULLPEN_DRAIN_MS: '100', BULLPEN_KILL_GRACE_MS: '100' },
-    });
+  it('at a stop ends what runs longer than the drain time', async () => {
+    const { executor, restart } = shared();
     const { asked, pid } = await running(executor);
-    expect(await executor.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+    expect(await executor.kill('SIGTERM')).toEqual(CLEAN);
     expect(isAlive(pid)).toBe(false);
-    const again = await startExecutor({ dir });
+    const again = await restart({ BULLPEN_DRAIN_MS: EVER_MS, BULLPEN_KILL_GRACE_MS: EVER_MS });
     expect((await endOf(again, asked.id)).outcome.error?.code).toBe('execution.lost');
   });
 
-  it('at a second signal skips the drain time and the grace', async () => {
-    const executor = await startExecutor({
-      env: { BULLPEN_DRAIN_MS: '60000', BULLPEN_KILL_GRACE_MS: '60000' },
+  it('skips the grace at a cancel that comes again with force', async () => {
+    const { executor } = shared();
+    const asked = submission(executor, {
+      steps: [{ ignore: ['SIGTERM', 'SIGINT'] }, { delta: 'x' }, { hang: true }],
     });
+    await executor.client.submit(asked);
+    for await (const line of executor.client.follow(asked.id, 0, AbortSignal.timeout(30_000)))
+      if (line.type === 'event' && line.event.kind === 'text.delta') break;
+    await executor.client.cancel(asked.id, STOP);
+    await executor.client.cancel(asked.id, { ...STOP, force: true });
+    expect((await endOf(executor, asked.id)).outcome.error?.code).toBe('execution.cancelled');
+  });
+
+  it('at a second signal skips the drain time and the grace', async () => {
+    const { executor } = shared();
     const { pid } = await running(executor);
     executor.signal('SIGTERM');
-    await eventually(() => expect(executor.log()).toContain('stopping; a second signal'));
-    expect(await executor.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+    await eventually(() => expect(executor.log()).toContain(STOPPING));
+    expect(await executor.kill('SIGTERM')).toEqual(CLEAN);
     expect(isAlive(pid)).toBe(false);
+  });
+
+  it('without its ledger is another one, also in the same data folder', async () => {
+    const { executor, dir, restart } = shared();
+    const { node } = executor.client;
+    for (const name of ['executor.db', 'executor.db-wal', 'executor.db-shm'])
+      rmSync(join(dir, 'data', name), { force: true });
+    const again = await restart({ BULLPEN_CONCURRENCY: '1', BULLPEN_WARM_PROCESSES: '2' });
+    expect(await again.client.known()).toEqual({ node: expect.any(String), executions: [] });
+    expect(node).not.toBeNull();
+    expect(again.client.node).not.toBe(node);
+  });
+
+  it('boots the processes of the next executions while the slots are taken', async () => {
+    const { executor, dir } = shared();
+    const before = startsOf(executor).length;
+    const go = join(dir, 'go-on');
+    const asked = [[{ waitFor: go }], [], []].map((steps) => submission(executor, { steps }));
+    for (const one of asked) await executor.client.submit(one);
+    await eventually(() => expect(startsOf(executor).length).toBeGreaterThanOrEqual(before + 2));
+    writeFileSync(go, '');
+    const ended = await Promise.all(asked.map(({ id }) => linesOf(executor, id)));
+    const starts = ended.flatMap(({ events }) =>
+      events.flatMap(({ event }) => (event.kind === 'execution.started' ? [event.start] : [])),
+    );
+    expect(starts.slice(1)).toEqual(['warm', 'warm']);
   });
 });
