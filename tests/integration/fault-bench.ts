@@ -161,6 +161,10 @@ export const spawnsOf = (clis: FakeClis, job: Job): string[] =>
 export const sandboxesOf = (serverPid: number): number[] =>
   descendants(serverPid).filter((pid) => commandLine(pid)?.includes('workers/bootstrap') === true);
 
+/** The pids of a server's private Redis. */
+export const redisOf = (serverPid: number): number[] =>
+  descendants(serverPid).filter((pid) => /redis-server|valkey-server/.test(commandLine(pid) ?? ''));
+
 export interface Posted {
   readonly status: number;
   readonly contentType: string;

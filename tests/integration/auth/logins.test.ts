@@ -2,11 +2,14 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
+import { eventually } from '../../helpers/eventually.ts';
+import { descendants, isAlive } from '../../helpers/proc.ts';
 import { launchServer, type TestServer } from '../../helpers/server.ts';
 import { tempDir } from '../../helpers/temp.ts';
+import { accepted, fakeClis, redisOf, sandboxesOf } from '../fault-bench.ts';
 
-async function start(dir: string): Promise<TestServer> {
-  const server = await launchServer({ dir });
+async function start(dir: string, config: Readonly<Record<string, unknown>> = {}): Promise<TestServer> {
+  const server = await launchServer({ dir, config });
   onTestFinished(() => server.stop());
   return server;
 }
@@ -24,9 +27,10 @@ async function logIn({ url }: TestServer, token: string): Promise<string> {
 const statusWith = async ({ url }: TestServer, cookie: string): Promise<number> =>
   (await fetch(`${url}/v1/me`, { headers: { cookie } })).status;
 
-it('a login holds over a restart, unless it was ended or its key was revoked', async () => {
+it('a login holds over a restart, unless it was ended or its key was revoked; a new admin token ends every login', async () => {
   const dir = tempDir();
-  const before = await start(dir);
+  const clis = await fakeClis();
+  const before = await start(dir, clis.config);
   const makeKey = async (name: string): Promise<{ id: string; token: string }> =>
     (await before.api('POST', '/v1/keys', { name, project: 'web', scopes: ['jobs:read'] })).json() as never;
   const [key, revoked] = [await makeKey('kept'), await makeKey('revoked')];
@@ -36,20 +40,23 @@ it('a login holds over a restart, unless it was ended or its key was revoked', a
   const cookies = [admin, ofKey, ofRevoked, left].map(String);
   await fetch(`${before.url}/logout`, { method: 'POST', headers: { cookie: String(left) } });
   expect((await before.api('POST', `/v1/keys/${revoked.id}/revoke`)).status).toBe(200);
+
+  // A server that is killed leaves no process: no Redis, no launcher, no worker and no CLI.
+  await accepted(before, { prompt: clis.held('never', 'half'), autoContinue: false });
+  await eventually(() => clis.prompted() === 1);
+  const below = descendants(before.pid);
+  expect(redisOf(before.pid)).toHaveLength(1);
+  expect(sandboxesOf(before.pid)).not.toEqual([]);
+  expect(below).toEqual(expect.arrayContaining(clis.pids()));
   await before.kill('SIGKILL');
+  await eventually(() => expect(below.filter(isAlive)).toEqual([]));
 
   const after = await start(dir);
   const statuses = await Promise.all(cookies.map((cookie) => statusWith(after, cookie)));
   expect(statuses).toEqual([200, 200, 401, 401]);
-});
-
-it('a new admin token ends every login', async () => {
-  const dir = tempDir();
-  const before = await start(dir);
-  const cookie = await logIn(before, before.token);
-  await before.stop();
-  rmSync(join(before.home, 'token'));
-  const after = await start(dir);
-  expect(after.token).not.toBe(before.token);
-  expect(await statusWith(after, cookie)).toBe(401);
-});
+  await after.stop();
+  rmSync(join(after.home, 'token'));
+  const renewed = await start(dir);
+  expect(renewed.token).not.toBe(before.token);
+  expect(await statusWith(renewed, String(admin))).toBe(401);
+}, 120_000);

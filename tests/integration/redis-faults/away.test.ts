@@ -4,6 +4,7 @@ import type { Job } from '../../../src/protocol/job.ts';
 import type { ProviderReport } from '../../../src/protocol/server-info.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
+import { descendants, isAlive } from '../../helpers/proc.ts';
 import type { TestServer } from '../../helpers/server.ts';
 import {
   accepted,
@@ -28,6 +29,8 @@ const setUp = sharedBench({
   BULLPEN_SWEEP_MS: '200',
   BULLPEN_LEASE_MS: '1000',
   BULLPEN_RETRY_BACKOFF_MS: '50',
+  BULLPEN_DRAIN_MS: '300',
+  BULLPEN_KILL_GRACE_MS: '300',
 });
 const counted = (length: number): number[] => Array.from({ length }, (_, index) => index + 1);
 
@@ -261,4 +264,18 @@ describe('a reader of events', () => {
     });
     expect(again.status).toBe(204);
   });
+});
+
+it('SIGTERM ends a server whose Redis is gone, with all its processes', async () => {
+  const { redis, clis, server } = await setUp();
+  await accepted(server, { prompt: clis.held('never', 'half') });
+  await eventually(() => clis.prompted() === 1, PATIENCE);
+  const below = descendants(server.pid);
+  await redis.kill();
+
+  expect(await server.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+
+  expect(below.length).toBeGreaterThan(0);
+  expect(below.filter(isAlive)).toEqual([]);
+  expect(server.log()).not.toContain('a part did not stop cleanly');
 });
