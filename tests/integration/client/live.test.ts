@@ -88,7 +88,7 @@ async function startCuttingServer(seed: number) {
 }
 
 describe('client.live() over a connection that breaks at random points', () => {
-  it.each(Array.from({ length: 20 }, (_, at) => at + 1))(
+  it.each([1, 2, 3])(
     'acts once on each command, in order, and yields each event once (seed %i)',
     async (seed) => {
       const server = await startCuttingServer(seed);

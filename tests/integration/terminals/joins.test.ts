@@ -7,7 +7,7 @@ import { random } from '../../helpers/random.ts';
 import { feed, stateOf, terminalOf } from '../../unit/terminals/screen-state.ts';
 import { openHost } from './open-host.ts';
 
-const JOINS = 1000;
+const JOINS = 200;
 /** Colours, wide characters, wrapped lines, scroll regions, redraws, until a file `stop` exists. */
 const PROGRAM = `
 i=0
