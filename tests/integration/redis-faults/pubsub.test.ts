@@ -11,7 +11,7 @@ import {
 } from '../fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 40_000 };
-const REQUESTS = 80;
+const REQUESTS = 30;
 const AT_ONCE = 8;
 const KILL_AFTER_EACH = 5;
 

@@ -5,7 +5,7 @@ import type { TestServer } from '../../helpers/server.ts';
 import { type BreakableRedis, isReady, PROMPTLY_MS, sharedBench } from '../fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 40_000 };
-const ROUNDS = 10;
+const ROUNDS = 4;
 
 const setUp = sharedBench();
 
