@@ -10,7 +10,7 @@ import { sharedServer } from '../../helpers/server.ts';
 import { createGenerator, type Generator, type Schema, shareOf } from './fuzz-values.ts';
 
 const SEED = 13;
-const ROUNDS = 30;
+const ROUNDS = 10;
 const PATIENCE_MS = 30_000;
 
 interface Operation {
