@@ -6,8 +6,7 @@ import type { PromptRequest } from '../../src/protocol/prompt.ts';
 import type { Step } from '../fakes/fake-cli-steps.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { fakePrompt } from '../helpers/fake-cli.ts';
-import { startServer } from '../helpers/server.ts';
-import { fakeClis, sharedBench } from './fault-bench.ts';
+import { sharedBench } from './fault-bench.ts';
 
 const SLOW = { timeout: 120_000 };
 const WAIT_MS = 60_000;
@@ -122,21 +121,6 @@ describe('an approval', () => {
     expect((await ended(client, job.id)).status).toBe('succeeded');
     expect(clis.did('tool')).toMatchObject([{ input: { command: 'git push' } }]);
     expect((await ended(client, next.id)).status).toBe('succeeded');
-  });
-
-  it('outlives the server', SLOW, async () => {
-    const options = { config: (await fakeClis()).config, env: PARKS };
-    const server = await startServer(options);
-    const client = createClient({ url: server.url, token: server.token });
-    const job = await ask(client, [push('git push')]);
-    const { id } = await one(client, job.id);
-    await eventually(async () => (await client.get(job.id)).status === 'waiting');
-    await server.kill('SIGKILL');
-    const again = await startServer({ ...options, dir: server.dir });
-    const later = createClient({ url: again.url, token: again.token });
-    expect((await one(later, job.id)).id).toBe(id);
-    await later.approvals.decide(id, { decision: 'deny', message: 'Not today' });
-    expect((await ended(later, job.id)).status).toBe('succeeded');
   });
 
   it('is cancelled with its job, and cannot be decided then', SLOW, async () => {
