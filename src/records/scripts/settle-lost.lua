@@ -58,7 +58,8 @@ for i = 1, #terminals, 2 do
   end
 end
 
--- Jobs pinned to a node that is silent, or that has left and not returned for as long.
+-- Jobs pinned to a node that is silent, or that has left (LEAVE sets their time), or never was, and
+-- has not come for as long.
 local pinned = redis.call('ZRANGE', P .. ':pinned', 0, -1, 'WITHSCORES')
 for i = 1, #pinned, 2 do
   local id, since = pinned[i], tonumber(pinned[i + 1])

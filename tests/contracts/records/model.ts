@@ -38,7 +38,7 @@ interface Job extends Omit<{ -readonly [Key in keyof JobRecord]: JobRecord[Key] 
   appended: number;
   /** The node that may claim it, and its place there. */
   given: { readonly node: string; readonly place: number } | null;
-  /** When a pinned job first became ready. */
+  /** When a pinned job first became ready, or its node left since. */
   pinnedSince: number | null;
   /** When a parked job is looked at again. */
   parkedUntil: number | null;
@@ -635,6 +635,8 @@ export function createModel(): RandomSteps {
         nodes.delete(node);
         credentials.delete(node);
         takeBackFrom(node);
+        for (const job of all(({ pin, pinnedSince }) => pin === node && pinnedSince !== null))
+          job.pinnedSince = now;
       },
       counts: async () => ({
         pending: all(isReady).length + [...nodes.keys()].flatMap(givenTo).length,

@@ -215,6 +215,18 @@ export function upkeep(bench: () => Bench): void {
     expect(await bench().claimsOf('n1').claim(5)).toMatchObject([{ jobId: late }]);
   });
 
+  it('what has waited for its node for long waits as long again when that leaves', async () => {
+    await bench().claimsOf('n1').renew([]);
+    const pinned = await submitted(bench(), {}, { pin: 'n1' });
+    await bench().advance(ABSENT_MS + 60_000);
+    await bench().claimsOf('n1').renew([]);
+    await bench().upkeepOf('n1').leave();
+    await bench().advance(ABSENT_MS - 60_000);
+    expect(await settleLost()).toEqual([]);
+    await bench().advance(120_000);
+    expect(await settleLost()).toEqual([pinned]);
+  });
+
   it('a node that left is not waited for, and comes back with its next heartbeat', async () => {
     await bench().claimsOf('n1').renew([]);
     await bench().upkeepOf('n1').leave();
