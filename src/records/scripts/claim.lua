@@ -136,7 +136,7 @@ for _, name in ipairs(wanted > 0 and redis.call('SMEMBERS', P .. ':ready') or {}
     redis.call('SREM', P .. ':ready', name)
   elseif queue[4] == '' or queue[4] == node then
     local project, principal = turnsOf(queue)
-    local holders = holdersOf(queue[1], payerOf(queue[2]))
+    local holders = holdersOf(queue[1], queue[2])
     local isOpen = not isHeld(closed, node, queue[3], holders)
     if isOpen and (queue[5] == 'fail' or not isLimited(limits, queue[3], queue[6] or '')) then
       queues[#queues + 1] =

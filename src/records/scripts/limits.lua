@@ -21,10 +21,13 @@ local function payerOf(principal)
   local payer = parent.payer ~= '' and parent.payer or parent.principal
   return payer ~= '' and payer or principal
 end
--- The holders of a job, by fields of its record: project, principal, owner, payer.
+-- Whom a job counts for, by fields of its record: principal, owner, payer. The record of the job
+-- that made it may be gone.
+local function chargedFor(job) return job.payer ~= '' and job.payer or principalOf(job) end
+-- The holders of a job, by the same fields, and project.
 local function holdersOfJob(job)
   local project = job.project == '' and DEFAULT_PROJECT or job.project
-  return holdersOf(project, job.payer ~= '' and job.payer or principalOf(job))
+  return holdersOf(project, chargedFor(job))
 end
 
 local function readLimits(holder)

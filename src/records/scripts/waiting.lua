@@ -4,19 +4,19 @@
 -- How long a job stays behind another one of its lane before SWEEP looks whether that vanished.
 local PARKED_MS = 15000
 
--- Ready jobs are in queues by project, principal, provider, the only node that may run them (''
--- for any node), whether they fail at a usage limit ('fail') or wait for its end, and their model.
--- So all jobs of a queue wait for the same limits. The set `ready` has the names of the queues that
--- are not empty.
+-- Ready jobs are in queues by project, principal (the payer, where there is one), provider, the
+-- only node that may run them ('' for any node), whether they fail at a usage limit ('fail') or
+-- wait for its end, and their model. So all jobs of a queue wait for the same limits. The set
+-- `ready` has the names of the queues that are not empty.
 local function readyKey(name) return P .. ':ready:' .. name end
 -- Jobs that a node may claim, or may when BullMQ has delivered them.
 local function givenKey(node) return P .. ':given:' .. node end
 -- The ready queue of a job.
 local function readyName(id)
-  local job = readJob(id, 'project', 'principal', 'owner', 'provider', 'pin', 'onQuota', 'model')
+  local job = readJob(id, 'project', 'principal', 'owner', 'payer', 'provider', 'pin', 'onQuota', 'model')
   local project = job.project == '' and DEFAULT_PROJECT or job.project
   local onQuota = job.onQuota == 'fail' and 'fail' or ''
-  return cjson.encode({ project, principalOf(job), job.provider, job.pin, onQuota, job.model })
+  return cjson.encode({ project, chargedFor(job), job.provider, job.pin, onQuota, job.model })
 end
 
 -- Lanes: jobs of one session, or of one concurrency key, run one at a time.

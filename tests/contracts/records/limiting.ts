@@ -248,6 +248,33 @@ export function limiting(bench: () => Bench): void {
     expect(await report(parent, 0.1, 0)).toBe('spent');
   });
 
+  it('a job counts for its payer when the job that made it was deleted', async () => {
+    const principal = await key({ maxRunning: 1 });
+    const parent = await start('web', { principal });
+    const child = { principal: `job:${parent.jobId}` };
+    const ids = [await made('web', child), await made('web', child)];
+    await finish(parent, null);
+    const [running] = await claim();
+    const waiting = ids.find((id) => id !== running?.jobId) ?? '';
+    await bench().records.remove(parent.jobId);
+    const before = await bench().record(waiting);
+    for (const _ of ['first', 'again'])
+      expect(await bench().claimOnce('n1', 5)).toEqual({ claims: [], given: [] });
+    expect(await bench().record(waiting)).toEqual(before);
+    if (running !== undefined) await finish(running, null);
+    expect(await claimedIds()).toEqual([waiting]);
+  });
+
+  it('the jobs that jobs of a caller make have no turns of their own', async () => {
+    const principal = await key({});
+    const parent = await start('web', { principal });
+    const children = [await made('web', { principal: `job:${parent.jobId}` })];
+    const other = await made('web', { principal: 'bob' });
+    children.push(await made('web', { principal: `job:${parent.jobId}` }));
+    for (const id of [other, ...children])
+      expect(await bench().claimsOf('n1').claim(1)).toMatchObject([{ jobId: id }]);
+  });
+
   it('a job that is restored is not refused', async () => {
     for (let i = 0; i < 4; i += 1) await made('hourly', { limited: false });
   });
