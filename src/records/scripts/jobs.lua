@@ -179,7 +179,7 @@ local function createJob(job, executionId, node)
     'grant', job.grant or '', 'signature', job.signature or '',
     'sessionId', job.sessionId, 'request', job.request, 'score', job.score,
     'retryOf', job.retryOf or '', 'pin', job.pin or '', 'lanes', job.lanes or '',
-    'createdAt', job.createdAt, 'dueAt', delayed and '' or now,
+    'createdAt', job.createdAt, 'order', nextOrder(), 'dueAt', delayed and '' or now,
     'maxAttempts', job.maxAttempts, 'retryMode', job.retryMode or '',
     'autoContinue', job.autoContinue or '', 'cwd', job.cwd, 'provider', job.provider,
     'model', job.model or '', 'onQuota', job.onQuota or '',
@@ -198,7 +198,7 @@ local function createJob(job, executionId, node)
   local event = delayed and scheduledEvent('delayed', due) or QUEUED
   redis.call('XADD', eventsKey(id), 1, 'a', 0, 't', now, 'e', event)
   redis.call('PUBLISH', P .. ':live:' .. id, 1)
-  if job.kind ~= 'raw' then addTurn(id, job.sessionId, job.createdAt) end
+  if job.kind ~= 'raw' then addTurn(id, job.sessionId) end
   if not executionId and not delayed then
     enterLanes(id, job.lanes or '')
     admit(id)

@@ -1,7 +1,7 @@
 -- The records of sessions. A session has a record from POST on, or from its second job on; until
 -- then the record of its first job, which has its id, counts as the session's.
 
--- Its jobs that have not ended, by the time they were made.
+-- Its jobs that have not ended, in the order they were made.
 local function turnsKey(id) return P .. ':session:' .. id .. ':open' end
 -- Its pending approvals, also when it has no record.
 local function asksKey(id) return P .. ':session:' .. id .. ':asks' end
@@ -99,7 +99,7 @@ end
 
 -- Makes the record of a session whose first job has none yet. Its events keep their numbers.
 local function adoptSession(id)
-  local job = readJob(id, 'status', 'outcome', 'nativeSessionId', 'sessionNode', 'createdAt', 'attempt')
+  local job = readJob(id, 'status', 'outcome', 'nativeSessionId', 'sessionNode', 'attempt')
   local status, reason = 'ready', ''
   if isFinished(job.status) then
     local trigger
@@ -114,7 +114,7 @@ local function adoptSession(id)
   redis.call('HSET', sessionKey(id), 'status', status, 'statusReason', reason, 'turns', 1,
     'nativeSessionId', job.nativeSessionId, 'node', job.sessionNode)
   if not isFinished(job.status) then
-    redis.call('ZADD', turnsKey(id), number(job.createdAt, now), id)
+    redis.call('ZADD', turnsKey(id), orderOf(id), id)
   end
   pointTo(id, id, 1, lastSeq(id))
 end
@@ -159,11 +159,11 @@ end
 local function isClosed(id) return read(sessionKey(id), 'status').status == 'closed' end
 
 -- A new job is the next turn of its session. A session of one job needs no record.
-local function addTurn(jobId, id, createdAt)
+local function addTurn(jobId, id)
   if id == jobId and not hasSession(id) then return end
   if not ensureSession(id) then sessionFrom(id, jobId) end
   redis.call('HINCRBY', sessionKey(id), 'turns', 1)
-  redis.call('ZADD', turnsKey(id), number(createdAt, now), jobId)
+  redis.call('ZADD', turnsKey(id), orderOf(jobId), jobId)
   pointTo(id, jobId, 1, 1)
   moveSession(id, 'message')
   touchSession(id)

@@ -42,12 +42,23 @@ local function headOf(lane)
   end
 end
 
+-- The place of a new job among all jobs: the time, but always above that of the job before. With
+-- the clocks of the hosts, two jobs could each be ahead of the other one in one of two lanes.
+local function nextOrder()
+  local order = math.max(now, number(read(P .. ':turns', 'order').order, 0) + 1)
+  redis.call('HSET', P .. ':turns', 'order', order)
+  return order
+end
+-- The place of a job. One of an earlier version has only the time of its host.
+local function orderOf(id)
+  local job = readJob(id, 'order', 'createdAt')
+  return number(job.order, number(job.createdAt, now))
+end
+
 -- Enters a job into its lanes; a job that is in one already keeps its place.
 local function enterLanes(id, lanes)
-  if lanes == '' then return end
-  local createdAt = number(readJob(id, 'createdAt').createdAt, now)
   for _, lane in ipairs(lanesOf(lanes)) do
-    redis.call('ZADD', laneKey(lane), 'NX', createdAt, id)
+    redis.call('ZADD', laneKey(lane), 'NX', orderOf(id), id)
   end
 end
 
@@ -76,8 +87,7 @@ local function admit(id)
       return false
     end
   end
-  -- With score 0 it holds the lane, even when an older job enters later: a delayed job, or one of
-  -- a host whose clock is behind.
+  -- With score 0 it holds the lane, even when an older job enters later, because it was delayed.
   for _, lane in ipairs(lanes) do redis.call('ZADD', laneKey(lane), 0, id) end
   if job.waitReason ~= '' then redis.call('HSET', jobKey(id), 'waitReason', '') end
   -- Its session may have begun since it was made: only that node has the session.

@@ -102,6 +102,8 @@ export function createModel(): RandomSteps {
   /** Jobs whose entry in BullMQ is to be promoted or removed. */
   const released = new Set<string>();
   let places = 0;
+  /** Which job was made how early. */
+  const orders = new Map<string, number>();
   const keys = new Map<string, { readonly id: string; readonly fingerprint: string }>();
   const log: string[] = [];
   const all = (which: (job: Job) => boolean): Job[] => [...jobs.values()].filter(which);
@@ -140,7 +142,7 @@ export function createModel(): RandomSteps {
   const headOf = (lane: string): Job | undefined =>
     all((job) => job.lanes.has(lane)).sort(by((job) => job.lanes.get(lane) ?? 0))[0];
   function enterLanes(job: Job): void {
-    for (const lane of lanesOf(job)) if (!job.lanes.has(lane)) job.lanes.set(lane, job.createdAt);
+    for (const lane of lanesOf(job)) if (!job.lanes.has(lane)) job.lanes.set(lane, orders.get(job.id) ?? 0);
   }
   function enterFirst(job: Job): void {
     const first = jobs.get(job.sessionId);
@@ -306,6 +308,7 @@ export function createModel(): RandomSteps {
       ...{ appended: 0, given: null, pinnedSince: null, parkedUntil: null, leaseEnd: 0, ended: null },
     };
     jobs.set(job.id, job);
+    orders.set(job.id, orders.size + 1);
     enterFirst(job);
     if (delayMs > 0) schedule(job, 'delayed', due);
     else emit(job, { kind: 'job.queued' });
