@@ -64,8 +64,9 @@ local function claim(id, job, holders)
       job.project, job.grant, job.signature, now - number(job.dueAt, now) }
 end
 
--- The jobs that it was given before. Those that it cannot claim yet keep their slots.
-local underWay = {}
+-- The jobs that it was given before. Those that it cannot claim yet keep their slots, except raw
+-- ones behind a gate, a limit or a full provider: those stay, since BullMQ does not know them.
+local underWay, aside = {}, 0
 for _, id in ipairs(redis.call('ZRANGE', givenKey(node), 0, -1)) do
   local job = readJob(id, 'status', 'executionId', 'startedAt', 'kind', 'principal', 'owner',
     'project', 'sessionId', 'pin', 'given', 'provider', 'model', 'onQuota', 'attempt', 'request',
@@ -80,6 +81,8 @@ for _, id in ipairs(redis.call('ZRANGE', givenKey(node), 0, -1)) do
   elseif not waits and job.executionId ~= '' and #claimed < max and not isFull(job.provider) then
     tryLimit(limits, job)
     claim(id, job, holders)
+  elseif waits or job.kind == 'raw' and isFull(job.provider) then
+    aside = aside + 1
   else
     underWay[#underWay + 1] = job.provider
   end
@@ -89,7 +92,8 @@ end
 local known = {}
 for provider, slots in pairs(room) do known[provider] = slots end
 for provider in pairs(limits) do known[provider] = 0 end
-saveSlots(node, { at = now, free = max - #claimed, room = known, roots = args.roots, closed = closed })
+saveSlots(node, { at = now, free = max - #claimed, room = known, roots = args.roots, closed = closed,
+  aside = aside })
 for _, provider in ipairs(underWay) do take(provider) end
 
 -- The first job of a ready queue that this node may run. Entries that are not ready are removed.

@@ -146,11 +146,13 @@ local function leaveQueued(id, job)
   for _, holder in ipairs(holdersOfJob(job)) do redis.call('SREM', queuedKey(holder), id) end
 end
 
--- Adds how many jobs of each holder are in a sorted set.
+-- Adds how many jobs of each holder are in a sorted set, without raw ones that have not started:
+-- those wait with the node that they were given to.
 local function countHolders(set, counts)
   for _, id in ipairs(redis.call('ZRANGE', set, 0, -1)) do
-    local job = readJob(id, 'project', 'principal', 'owner', 'payer')
-    for _, holder in ipairs(holdersOfJob(job)) do counts[holder] = (counts[holder] or 0) + 1 end
+    local job = readJob(id, 'project', 'principal', 'owner', 'payer', 'kind', 'status')
+    local holders = job.kind == 'raw' and job.status == 'queued' and NONE or holdersOfJob(job)
+    for _, holder in ipairs(holders) do counts[holder] = (counts[holder] or 0) + 1 end
   end
 end
 -- Whether a holder has as many jobs as it may run at once. counts(): jobs by holder.

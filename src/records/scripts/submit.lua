@@ -46,7 +46,7 @@ local function nodeWithRoom()
   for _, node in ipairs(nodesWithSlots()) do
     local slots = slotsOf(node)
     if slots and math.min(slots.free, slots.room[job.provider] or math.huge)
-      > redis.call('ZCARD', givenKey(node))
+      > redis.call('ZCARD', givenKey(node)) - (tonumber(slots.aside) or 0)
       and not isHeld(slots.closed, node, job.provider, holders)
       and not othersWant(node, slots)
       and mayRun(node, rootsOf(slots.roots), job.cwd, job.pin) then

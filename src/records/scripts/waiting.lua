@@ -144,7 +144,8 @@ end
 -- A node with free slots claims at each sweep. What it said counts for so long.
 local SLOTS_MS = 10000
 -- What a node had free when it claimed last: {at (ms), free, room (free slots by provider), roots,
--- closed (gates)}; nil when it takes no jobs, or is silent.
+-- closed (gates), aside (how many raw jobs it was given that keep no slot)}; nil when it takes no
+-- jobs, or is silent.
 local function slotsOf(node)
   local ok, slots = pcall(cjson.decode, read(P .. ':slots', node)[node])
   local isThere = ok and type(slots) == 'table' and tonumber(slots.at) and tonumber(slots.free)

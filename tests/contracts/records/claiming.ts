@@ -1,3 +1,4 @@
+import { ulid } from 'ulid';
 import { expect, it } from 'vitest';
 import type { JobGrant } from '../../../src/auth/job-grant.ts';
 import { PEEK_MAX_BYTES, WINDOW } from '../../../src/records/claims.ts';
@@ -200,6 +201,36 @@ export function claiming(bench: () => Bench): void {
     await bench().claimsOf('n1').adopt(narrow, 'e2');
     const claims = await bench().claimsOf('n1').claim(10, { narrow: 0 });
     expect(claims.map(({ jobId }) => jobId)).toEqual([raw.id, pinned]);
+  });
+
+  it.each([
+    ['a person has paused', {}],
+    ['is full', { claude: 0 }],
+  ])('raw requests of a provider that %s take no slots from the other jobs', async (what, room) => {
+    if (what === 'a person has paused') await bench().gates.hold('provider:claude', true);
+    for (let i = 0; i < 5; i += 1)
+      await bench()
+        .claimsOf('n1')
+        .adopt(newJob({ provider: 'claude' }, { kind: 'raw' }), `e${i}`);
+    const first = await create(bench(), { provider: 'codex' });
+    expect(await bench().claimOnce('n1', 5, room)).toEqual({ claims: [], given: [first] });
+    await bench().submissions.submit(first, ulid());
+    expect((await bench().claimOnce('n1', 5, room)).claims).toMatchObject([{ jobId: first }]);
+    const lone = await create(bench(), { provider: 'codex' });
+    expect(await bench().submissions.submit(lone, ulid())).toEqual({ kind: 'underway' });
+    await bench().gates.hold('provider:claude', false);
+    expect(await ids(10)).toHaveLength(6);
+  });
+
+  it('raw requests that may not start do not count as running jobs of their project', async () => {
+    const single = { project: 'single' };
+    await bench().gates.hold('provider:claude', true);
+    await bench()
+      .claimsOf('n1')
+      .adopt(newJob({ provider: 'claude' }, { ...single, kind: 'raw' }), 'e1');
+    await bench().claimOnce('n1', 5);
+    const job = await create(bench(), { provider: 'codex' }, single);
+    expect(await ids(5)).toEqual([job]);
   });
 
   it('a thousand jobs of a full provider do not hide the job of another one behind them', async () => {
