@@ -121,8 +121,8 @@ export function createSessionRecords(
 
     async close(id, by) {
       const reply = await scripts.run('session-close', { id, ...actorArguments(by.actor) });
-      const [found, ...open] = reply as [number?, ...string[]]; // the script's replies
-      return { found: found === 1, open };
+      const [open] = reply as [string[]?]; // the script's replies
+      return { found: open !== undefined, open: open ?? [] };
     },
 
     async remove(id, { actor, project }) {

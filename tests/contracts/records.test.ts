@@ -326,6 +326,21 @@ describe('the keys of the records', () => {
     await bench.verify();
   });
 
+  it('a session with more open turns than a stack of Lua has room for can be closed', async () => {
+    const bench = await createBench(server.make());
+    const id = await create(bench);
+    await create(bench, { sessionId: id });
+    const many = `for i = 1, 9000 do
+      redis.call('HSET', KEYS[1] .. ':job:' .. i, 'status', 'queued')
+      redis.call('ZADD', KEYS[1] .. ':session:' .. ARGV[1] .. ':open', i, i)
+    end`;
+    await server.redis.eval(many, 1, bench.prefix, id);
+    const { found, open } = await bench.sessions.close(id, BY);
+    expect(found).toBe(true);
+    expect(open).toHaveLength(9002);
+    await bench.verify();
+  });
+
   it('a server that was restarted and has forgotten the scripts is given them again', async () => {
     const bench = await createBench(server.make());
     const id = await submitted(bench);

@@ -1,6 +1,6 @@
 -- SESSION_CLOSE: closes a session for good. Repeating it changes nothing.
 -- args    id; by, byAddress, byRequest: for the audit
--- answer  {} : there is no such session | {1, ids of its jobs that have not ended}
+-- answer  {} : there is no such session | {ids}: of its jobs that have not ended
 
 local id = args.id
 if not ensureSession(id) then return {} end
@@ -9,4 +9,4 @@ if not isClosed(id) then
   touchSession(id)
   audit('session.closed', id, read(sessionKey(id), 'project').project)
 end
-return { 1, unpack(openTurns(id)) }
+return { openTurns(id) }
