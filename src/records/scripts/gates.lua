@@ -155,7 +155,7 @@ local function isLimited(limits, provider, model)
 end
 
 -- The gates that are closed now, except those of credentials: a gate is a record with a reason and
--- a time, and keeps jobs from being let through. One of a day that is over is opened.
+-- a time, and keeps jobs from being let through. One of a day that is over is weighed again.
 local function closedGates()
   local closed, all = {}, redis.pcall('HGETALL', P .. ':gates')
   for i = 1, all.err and 0 or #all, 2 do
@@ -164,7 +164,7 @@ local function closedGates()
     if endsAt and (type(endsAt) ~= 'number' or endsAt > now) then
       closed[all[i]] = true
     elseif startsWith(all[i], 'budget:') then
-      weighBudget(string.sub(all[i], 8))
+      closed[all[i]] = weighBudget(string.sub(all[i], 8)) or nil
     end
   end
   return closed

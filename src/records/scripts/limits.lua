@@ -189,13 +189,16 @@ local function budgetGate(holder) return 'budget:' .. holder end
 local function weighBudget(holder)
   local gates, name, limit = P .. ':gates', budgetGate(holder), limitOf(holder, 'usdPerDay')
   local isSpent = limit ~= nil and spentBy(holder) >= limit
-  local isClosed = redis.call('HEXISTS', gates, name) == 1
+  local text = read(gates, name)[name]
+  local ok, gate = pcall(cjson.decode, text)
+  -- One that was closed on another day is closed again for this one.
+  local isClosed = ok and type(gate) == 'table' and (tonumber(gate['until']) or 0) > now
   if isSpent and not isClosed then
     local midnight = string.format('%.0f', now - now % DAY_MS + DAY_MS)
     redis.call('HSET', gates, name,
       '{"reason":"budget","since":' .. string.format('%.0f', now) .. ',"until":' .. midnight .. '}')
     appendLog('g', name, 'r', 'budget', 'u', midnight)
-  elseif isClosed and not isSpent then
+  elseif text ~= '' and not isSpent then
     redis.call('HDEL', gates, name)
     appendLog('g', name, 'r', '', 'u', '')
   end

@@ -212,6 +212,17 @@ export function limiting(bench: () => Bench): void {
     ]);
   });
 
+  it('an amount that is spent after midnight keeps jobs waiting for that day, too', async () => {
+    const [one, two] = [await start('poor'), await start('poor')];
+    await made('poor');
+    await finish(one, 1);
+    await bench().advance(DAY_MS);
+    await finish(two, 1.5);
+    expect(await claimedIds()).toEqual([]);
+    const midnight = Math.ceil((await bench().now()) / DAY_MS) * DAY_MS;
+    expect((await bench().gates.inTheWay())?.budgets).toEqual({ poor: midnight });
+  });
+
   it('the end of a run corrects what its stream has shown, and counts once', async () => {
     const [one, two] = [await start('poor'), await start('poor')];
     await report(one, 0.7, 0);
