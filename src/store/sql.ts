@@ -7,20 +7,25 @@ import type { Damage } from '../damage.ts';
 import { AppError, messageOf } from '../errors.ts';
 import type { ThreadError } from './thread.ts';
 
+/**
+ * Statements kept for each database, the last used ones. Each combination of a list's filters is a
+ * text of its own; all other texts together are some 130.
+ */
+const MAX_STATEMENTS = 300;
+
 const cache = new WeakMap<DatabaseSync, Map<string, StatementSync>>();
 
-/** Prepares a statement once per database. The texts must come from a closed set. */
 function statement(db: DatabaseSync, sql: string): StatementSync {
   let statements = cache.get(db);
   if (statements === undefined) {
     statements = new Map();
     cache.set(db, statements);
   }
-  let prepared = statements.get(sql);
-  if (prepared === undefined) {
-    prepared = db.prepare(sql);
-    statements.set(sql, prepared);
-  }
+  const prepared = statements.get(sql) ?? db.prepare(sql);
+  statements.delete(sql);
+  statements.set(sql, prepared); // the last place is that of the last use
+  const [oldest] = statements.size > MAX_STATEMENTS ? statements.keys() : [];
+  if (oldest !== undefined) statements.delete(oldest);
   return prepared;
 }
 
