@@ -47,7 +47,8 @@ export function openCopies(options: OpenCopiesOptions): Copies {
     eventsKey: names.events,
     ...{ records, batchRecords, sessionRecords, approvals, store, report, onEnded, onAudited },
     onLogReplaced: reconciler.restoreLost,
-    onChangesMissed: reconciler.endForgotten,
+    onChangesMissed: () => reconciler.endForgotten(),
+    onRecordsGone: reconciler.endForgotten,
     logger: component('copies'),
   });
   return { copier, reconciler };

@@ -44,8 +44,9 @@ export interface Reconciler {
   /**
    * Ends the jobs that have ended, and that Redis has forgotten since, while this node did not read
    * the log. None is created again, and no session: another node may have deleted it.
+   * @param ids only these jobs
    */
-  endForgotten(): Promise<void>;
+  endForgotten(ids?: readonly string[]): Promise<void>;
   /**
    * Ends the jobs whose outcome only this node's ledger knows. Call it when a record refused an
    * outcome.
@@ -62,12 +63,12 @@ export function createReconciler({
   restoreYoungerThanMs,
   logger,
 }: ReconcilerOptions): Reconciler {
-  async function reconcile(which: 'lost' | 'forgotten' | 'known'): Promise<void> {
+  async function reconcile(which: 'lost' | 'forgotten' | 'known', ids?: readonly string[]): Promise<void> {
     const knownOnly = which === 'known';
     let restored = 0;
     let settled = 0;
     for (let after = ''; ; ) {
-      const page = await store.run('jobs.unfinished', { after, limit: PAGE });
+      const page = await store.run('jobs.unfinished', { after, limit: PAGE, ids });
       const last = page.at(-1);
       if (last === undefined) break;
       after = last.id;
@@ -199,7 +200,7 @@ export function createReconciler({
       await restoreSessions(); // first: the jobs that are made again are their turns
       await reconcile('lost');
     },
-    endForgotten: () => reconcile('forgotten'),
+    endForgotten: (ids) => reconcile('forgotten', ids),
     settleKnown() {
       reconcile('known').catch((error: unknown) =>
         logger.warn({ reason: messageOf(error) }, 'reconciling failed'),

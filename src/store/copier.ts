@@ -85,6 +85,7 @@ export function createCopier({
   eventsKey,
   onLogReplaced,
   onChangesMissed,
+  onRecordsGone,
   onEnded,
   onAudited,
   store,
@@ -106,6 +107,8 @@ export function createCopier({
   readonly onLogReplaced: () => Promise<void>;
   /** The log was trimmed before this node had read it. Called before anything more is copied. */
   readonly onChangesMissed: () => Promise<void>;
+  /** Redis has forgotten these jobs of the log. Called before the step with them is stored. */
+  readonly onRecordsGone: (ids: readonly string[]) => Promise<void>;
   /** Called once for each job that has ended, on every node. */
   readonly onEnded: (job: JobRecord) => void;
   /** Called after entries of the audit were copied, with the last link of their chain. */
@@ -155,6 +158,9 @@ export function createCopier({
     const step = changed.slice(0, STEP_JOBS);
     const endOfPage = step.length === changed.length;
     const { found, damaged } = await records.readMany(step);
+    const read = new Set([...found, ...damaged].map(({ id }) => id));
+    const gone = step.filter((id) => !read.has(id));
+    if (gone.length > 0) await onRecordsGone(gone);
     // One commit stores the events, then their jobs and, at the end of the page, the position.
     const finished = found.filter((job) => isFinished(job.status));
     const lastEvents = await events.read(finished, (earlier) =>

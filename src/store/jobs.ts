@@ -120,12 +120,16 @@ export const jobReads = {
     return job;
   },
 
-  /** Jobs that have not ended as far as this node knows, by id. */
-  'jobs.unfinished'(db: DatabaseSync, args: { readonly after: string; readonly limit: number }): JobCopy[] {
+  /** Jobs that have not ended as far as this node knows, by id. `ids`: only of these. */
+  'jobs.unfinished'(
+    db: DatabaseSync,
+    args: { readonly after: string; readonly limit: number; readonly ids?: readonly string[] | undefined },
+  ): JobCopy[] {
     const sql = `SELECT ${columns} FROM jobs WHERE status IN ('queued', 'scheduled', 'waiting', 'running') AND id > ?
-                 ORDER BY id LIMIT ?`;
+                 AND (? IS NULL OR id IN (SELECT value FROM json_each(?))) ORDER BY id LIMIT ?`;
+    const ids = args.ids === undefined ? null : JSON.stringify(args.ids);
     for (let { after } = args; ; ) {
-      const rows = all<Columns>(db, sql, after, args.limit);
+      const rows = all<Columns>(db, sql, after, ids, ids, args.limit);
       const jobs = rows.flatMap((row) => readable(`job ${row.id}`, () => toCopy(row)));
       const last = rows.at(-1);
       if (jobs.length > 0 || last === undefined) return jobs;

@@ -18,10 +18,12 @@ beforeEach(async () => {
   store = await testStore();
 });
 
-/** Reconciles with a Redis that has no record of any job but those with a damaged one. */
+/** Reconciles with a Redis that has only these records, and damaged ones. */
 async function reconcile(
   how: 'restoreLost' | 'endForgotten' | 'settleKnown',
   damaged: readonly string[] = [],
+  revs: ReadonlyMap<string, number> = new Map(),
+  ids?: readonly string[],
 ) {
   const created: NewJob[] = [];
   const sessions: SessionCopy[] = [];
@@ -30,7 +32,8 @@ async function reconcile(
     records: {
       async read(id): Promise<JobRecord | null> {
         if (damaged.includes(id)) throw new AppError('record.damaged', 'not JSON');
-        return null;
+        const rev = revs.get(id);
+        return rev === undefined ? null : ({ id, rev } as JobRecord); // as: the rest is not read
       },
       async create(job) {
         created.push(job);
@@ -49,7 +52,8 @@ async function reconcile(
     restoreYoungerThanMs: 60_000,
     logger: createLogger('warn', { write: () => done.resolve() }),
   });
-  await reconciler[how]();
+  if (how === 'endForgotten') await reconciler.endForgotten(ids);
+  else await reconciler[how]();
   if (how === 'settleKnown') await done.promise;
   return { created, sessions };
 }
@@ -116,6 +120,12 @@ it('a job that Redis has forgotten is ended, not created again, and no session c
   const { created, sessions } = await reconcile('endForgotten');
   expect([created, sessions]).toEqual([[], []]);
   expect([await statusOf(young.id), await statusOf(ended.id)]).toEqual(['execution.lost', 'succeeded']);
+});
+
+it('only the named jobs are ended, when those are known that Redis has forgotten', async () => {
+  const [named, other] = [await running('an earlier boot'), await running('an earlier boot')];
+  await reconcile('endForgotten', [], new Map(), [named.id, ulid()]);
+  expect([await statusOf(named.id), await statusOf(other.id)]).toEqual(['execution.lost', 'running']);
 });
 
 it('a job that ran gets the outcome of the ledger, else the outcome lost, and never runs again', async () => {

@@ -53,6 +53,8 @@ async function setUp() {
   const ended: string[] = [];
   /** How often copiers found that the log does not go on where they are. */
   const breaks = { replaced: 0, missed: 0 };
+  /** Ids of jobs in the log that had no record. */
+  const gone: string[] = [];
 
   /** Has a job delivered and claimed. */
   async function claimJob(id: string, executionId: string) {
@@ -73,6 +75,7 @@ async function setUp() {
     reads,
     ended,
     breaks,
+    gone,
     redis,
     log: names.log,
     async newStore(): Promise<Store> {
@@ -103,6 +106,7 @@ async function setUp() {
         async onChangesMissed() {
           breaks.missed += 1;
         },
+        onRecordsGone: async (ids) => void gone.push(...ids),
         onEnded: ({ id }) => void ended.push(id),
         onAudited: async () => undefined,
         store,
@@ -358,6 +362,20 @@ it('notices at its start that the log was trimmed behind its position, and goes 
   await later.catchUp();
   expect(breaks).toEqual({ replaced: 0, missed: 1 });
   expect(await store.run('jobs.get', { id: last })).not.toBeNull();
+  await later.stop();
+});
+
+it('names the jobs of the log that Redis has forgotten, and none that was deleted', async () => {
+  const { store, copier, copierOf, add, records, forget, gone } = await withCopies();
+  await copier.stop();
+  const [forgotten, deleted] = [await add(), await add()];
+  await records.cancel(deleted, false, failed(null, 'execution.cancelled'));
+  await records.remove(deleted);
+  await forget(forgotten);
+  const later = copierOf(store);
+  await later.start();
+  await later.catchUp();
+  expect(gone).toEqual([forgotten]);
   await later.stop();
 });
 
