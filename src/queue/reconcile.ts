@@ -73,7 +73,11 @@ export function createReconciler({
       if (last === undefined) break;
       after = last.id;
       for (const job of page) {
-        if (await hasRecord(job.id, knownOnly)) continue;
+        const rev = await revOf(job.id, knownOnly);
+        // An older Redis knows an earlier state, and gives the revisions of the copy again.
+        if (which === 'lost' && rev !== null && rev <= job.rev)
+          await store.run('copies.rewind', { of: 'jobs', id: job.id });
+        if (rev !== null) continue;
         // The copy may be older than the last claim. The ledger is not: it has every intent.
         const execution = await store.run('executions.lastOf', { jobId: job.id });
         const ended = execution !== null && 'outcome' in execution;
@@ -106,6 +110,7 @@ export function createReconciler({
         // Each job that is made again counts as a turn then.
         const turns = Math.max(0, record.turns - (restoreYoungerThanMs > 0 ? waiting : 0));
         await sessions.restore({ ...record, status, turns }, entries);
+        await store.run('copies.rewind', { of: 'sessions', id });
       }
       const last = ids.at(-1);
       if (last === undefined) return;
@@ -113,13 +118,16 @@ export function createReconciler({
     }
   }
 
-  /** A damaged record counts as missing where the ledger may know how its job ended. */
-  async function hasRecord(id: string, knownOnly: boolean): Promise<boolean> {
+  /**
+   * The revision of a record; null when it is missing. A damaged one counts as missing where the
+   * ledger may know how its job ended, else as newer than any.
+   */
+  async function revOf(id: string, knownOnly: boolean): Promise<number | null> {
     try {
-      return (await records.read(id)) !== null;
+      return (await records.read(id))?.rev ?? null;
     } catch (error) {
       if (!isDamage(error)) throw error;
-      return !knownOnly;
+      return knownOnly ? null : Number.POSITIVE_INFINITY;
     }
   }
 
@@ -135,7 +143,7 @@ export function createReconciler({
   async function restore(job: JobCopy): Promise<void> {
     const due = job.scheduledFor ?? (await queuedAt(job.id));
     const delayMs = job.scheduledFor === null ? 0 : Math.max(0, Date.parse(job.scheduledFor) - Date.now());
-    await store.run('copies.rewind', { id: job.id });
+    await store.run('copies.rewind', { of: 'jobs', id: job.id });
     await records.create({
       id: job.id,
       kind: job.kind,

@@ -82,9 +82,12 @@ export const copyWrites = {
     return { applied, removed, ended, auditHead };
   },
 
-  /** Called before a job is created again under its id: its revisions start over. */
-  'copies.rewind'(db: DatabaseSync, args: { readonly id: string }): { known: boolean } {
-    return { known: change(db, 'UPDATE jobs SET rev = 0 WHERE id = ?', args.id) === 1 };
+  /** The revisions of a job or session start over: it is made again, or Redis is an older one. */
+  'copies.rewind'(
+    db: DatabaseSync,
+    { of, id }: { readonly of: 'jobs' | 'sessions'; readonly id: string },
+  ): { known: boolean } {
+    return { known: change(db, `UPDATE ${of} SET rev = 0 WHERE id = ?`, id) === 1 };
   },
 
   'jobs.delete'(db: DatabaseSync, args: { readonly id: string }): { deleted: boolean } {

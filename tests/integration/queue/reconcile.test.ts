@@ -128,6 +128,27 @@ it('only the named jobs are ended, when those are known that Redis has forgotten
   expect([await statusOf(named.id), await statusOf(other.id)]).toEqual(['execution.lost', 'running']);
 });
 
+it('the copy of a job that an older Redis knows in an earlier state takes its changes again', async () => {
+  const copies = [1, 2, 3].map(() => aJob({ createdAt: now(), status: 'running', rev: 4 }));
+  await project(store, ...copies);
+  const [older, same, newer] = copies.map(({ id }) => id) as [string, string, string]; // there are three
+  const revs = [
+    [older, 1],
+    [same, 4],
+    [newer, 9],
+  ] as const;
+  await reconcile('restoreLost', [], new Map(revs));
+  await project(
+    store,
+    ...copies.map((copy) => ({ ...copy, status: 'succeeded' as const, finishedAt: now() })),
+  );
+  expect(await Promise.all([older, same, newer].map(statusOf))).toEqual([
+    'succeeded',
+    'succeeded',
+    'running',
+  ]);
+});
+
 it('a job that ran gets the outcome of the ledger, else the outcome lost, and never runs again', async () => {
   const ended = await running('an earlier boot');
   await ended.end();
@@ -213,6 +234,12 @@ it('sessions come back with their streams; one whose turns are lost is ready for
     ],
   });
   const { created, sessions } = await reconcile('restoreLost');
+  // Redis may be an older one that knows an earlier state of the session.
+  await store.run('copies.apply', {
+    ...{ jobs: [], removed: [], cursor: null },
+    sessions: [{ record: { ...over, rev: 2, status: 'ready', closedAt: null }, entries: [] }],
+  });
+  expect(await store.run('sessions.get', { id: over.id })).toMatchObject({ status: 'ready' });
   const restored = sessions.filter(({ record: { id } }) =>
     [open, over, terminal].some((one) => one.id === id),
   );
