@@ -103,7 +103,7 @@ export async function storm({
       for (;;) {
         await delay(between(RESTART_MS));
         if (performance.now() > until) return;
-        const signal = chance() < 0.5 ? 'SIGKILL' : 'SIGTERM';
+        const signal = second.starts % 2 === 1 ? 'SIGKILL' : 'SIGTERM';
         log(`${signal} to the second server`);
         await second.end(signal, between(DOWN_MS));
         await second.untilUp();

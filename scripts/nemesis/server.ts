@@ -4,11 +4,10 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { isAlive, processesWithMarker } from '../../tests/helpers/proc.ts';
+import { PROGRAM } from '../../tests/helpers/program.ts';
 import { childrenOf } from '../bench/proc.ts';
 
-const BIN = fileURLToPath(new URL('../../src/bin.js', import.meta.url));
 /** Between a start that failed by itself and the next one. */
 const RESTART_MS = 300;
 
@@ -73,7 +72,7 @@ export function superviseServer(options: {
   async function runOnce(): Promise<void> {
     const mayFail = startsMayFail;
     const log = openSync(logFile, 'a');
-    const started = spawn(process.execPath, ['--no-warnings', BIN, 'serve'], {
+    const started = spawn(process.execPath, ['--no-warnings', PROGRAM, 'serve'], {
       cwd,
       env: { ...env, BULLPEN_HOME: home },
       stdio: ['ignore', log, log, 'ipc'],

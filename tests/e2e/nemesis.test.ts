@@ -1,4 +1,8 @@
-/** One minute of `npm run nemesis`, with a plan that never changes. */
+/**
+ * One minute of `npm run nemesis`, with a plan that never changes. That of this seed has every kind
+ * of fault except `starve.cpu`, most of them twice or more. That one would slow the tests beside
+ * this one, and long runs have it.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +11,7 @@ import { expect, it, onTestFinished } from 'vitest';
 const NEMESIS = fileURLToPath(new URL('../../scripts/nemesis.ts', import.meta.url));
 
 it('keeps every promise of docs/reliability.md under a minute of random faults', async () => {
-  const args = ['--no-warnings', NEMESIS, '--minutes', '1', '--seed', '11'];
+  const args = ['--no-warnings', NEMESIS, '--minutes', '1', '--seed', '228'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => void child.kill('SIGTERM'));
   let output = '';

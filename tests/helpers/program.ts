@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BUILT = 'BULLPEN_TEST_BUILD';
 
-/** bin.js of the build. */
+/** bin.js of the build; of the source in a script that no test has started. */
 export const PROGRAM = join(process.env[BUILT] ?? ROOT, 'src/bin.js');
 
 /** Called for each project of the tests; the first one builds. */
