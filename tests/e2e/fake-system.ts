@@ -18,7 +18,7 @@ import { makeTempDir, removeDir } from '../helpers/temp.ts';
 
 /** Short periods, so that what is only found by looking again is found soon. */
 export const QUICK = {
-  BULLPEN_SWEEP_MS: '50',
+  BULLPEN_SWEEP_MS: '200',
   BULLPEN_LOCK_MS: '1000',
   BULLPEN_LEASE_MS: '1000',
   BULLPEN_RETRY_BACKOFF_MS: '10',

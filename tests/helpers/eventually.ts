@@ -3,9 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 export interface EventuallyOptions {
   /** Default 20 000: what a busy machine may take, not what is expected. */
   readonly timeoutMs?: number;
-  /** Default 20. */
+  /** Between two looks; default: {@link FIRST_MS} at first, then longer and longer. */
   readonly intervalMs?: number;
 }
+
+/** A look may cost a request or all of /proc: what has not come soon is asked for less often. */
+const FIRST_MS = 10;
+const GROWTH = 1.5;
+const LONGEST_MS = 100;
 
 /**
  * Polls until `check` neither throws nor gives `false` or `null`, and resolves to what it gave. A
@@ -16,14 +21,14 @@ export interface EventuallyOptions {
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
-  { timeoutMs = 20_000, intervalMs = 20 }: EventuallyOptions = {},
+  { timeoutMs = 20_000, intervalMs }: EventuallyOptions = {},
 ): Promise<Exclude<T, false | null>> {
   const deadline = performance.now() + timeoutMs;
-  for (;;) {
+  for (let waitMs = intervalMs ?? FIRST_MS; ; waitMs = intervalMs ?? Math.min(waitMs * GROWTH, LONGEST_MS)) {
     const failure = await attempt(check);
     if (failure.passed) return failure.value;
     if (performance.now() >= deadline) throw failure.why;
-    await delay(intervalMs);
+    await delay(waitMs);
   }
 }
 
