@@ -1,10 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
-import { uptime } from 'node:os';
 import { expect, it, onTestFinished } from 'vitest';
-import { createProcScanner } from '../../../src/processes/proc-scanner.ts';
-import { terminate } from '../../../src/processes/terminate.ts';
 import { fakePrompt, journalOf } from '../../helpers/fake-cli.ts';
 import {
   barrier,
@@ -127,23 +124,6 @@ export function rowsOfRaces(shared: () => SharedSystem): void {
     });
     expect(job).toMatchObject(succeeded('done'));
     expect(warnings(events)).toEqual(['leaked_pipe']);
-    expect(reused.ended()).toBeNull();
-
-    // The same where the kernel does not let us choose: our leader had this number, and its exit
-    // was reported late.
-    const reaped = {
-      pid: reused.pid,
-      marker: 'no-such/1',
-      exited: Promise.resolve({ code: 0, signal: null }),
-      exitedAtUptimeS: uptime(),
-      signalGroup: () => false,
-    };
-    const scanner = createProcScanner();
-    expect(await terminate(reaped, { graceMs: 0, scanner })).toEqual({
-      forced: false,
-      killed: [],
-      survivors: [],
-    });
     expect(reused.ended()).toBeNull();
   });
 }
