@@ -8,8 +8,6 @@ import {
   realpathSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -93,14 +91,27 @@ function newUser() {
 /** The address that a command has printed. */
 const addressIn = ({ out }: Typed): string => out.trim();
 
+/** Starts a job that ends when the user's gate is open; resolves to its id when it runs. */
+async function runsHeld(user: ReturnType<typeof newUser>, up: Typed): Promise<string> {
+  const { out } = await user.type(['run', 'held', '--provider', 'held', '--detach']);
+  const id = out.trim();
+  const headers = { authorization: `Bearer ${readFileSync(join(user.data, 'token'), 'utf8').trim()}` };
+  await eventually(async () => {
+    const response = await fetch(`${addressIn(up)}/v1/jobs/${id}`, { headers });
+    expect(await response.json()).toMatchObject({ status: 'running' });
+  }, PATIENCE);
+  return id;
+}
+
 describe('bullpen up and down', () => {
-  it('start a server that runs jobs of every folder in which a command is typed, and stop it', async () => {
+  it('start one server, also when typed twice at once, for jobs of every folder; down waits for them', async () => {
     const user = newUser();
-    const up = await user.type(['up']);
+    const [up, beside] = await Promise.all([user.type(['up']), user.type(['up'])]);
     expect(up).toMatchObject({ code: 0, out: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\n$/) });
-    expect(up.err).toContain('stop it with: bullpen down');
+    expect(beside).toMatchObject({ code: 0, out: up.out });
+    for (const { err } of [up, beside]) expect(err).toContain('stop it with: bullpen down');
+    expect(up.err + beside.err).toContain(join(user.data, 'server.log'));
     const { pid = 0 } = user.note() ?? {};
-    expect(up.err).toContain(join(user.data, 'server.log'));
 
     const again = await user.type(['up'], {}, 'other');
     expect(again).toMatchObject({ code: 0, out: up.out, err: expect.stringContaining('runs already') });
@@ -112,57 +123,32 @@ describe('bullpen up and down', () => {
     const doctor = await user.type(['doctor']);
     expect(doctor.out).toContain(`runs at ${addressIn(up)} in the background`);
 
+    const id = await runsHeld(user, up);
     const below = descendants(pid);
     expect(below.length).toBeGreaterThan(1);
-    expect(await user.type(['down'])).toMatchObject({ code: 0, err: expect.stringMatching(/\nstopped\n$/) });
+    const down = user.type(['down']);
+    await eventually(() => user.log().includes('"stopping;'), PATIENCE);
+    expect(user.log()).not.toContain(`"jobId":"${id}","status":"succeeded"`);
+    user.open();
+    const { code, err } = await down;
+    expect(code).toBe(0);
+    expect(err).toContain(`1 running job: ${id}`);
+    expect(err).toMatch(/\nstopped\n$/);
+    expect(user.log()).toContain(`"jobId":"${id}","status":"succeeded"`); // the job ended
     await eventually(() => ![pid, ...below].some(isAlive), PATIENCE);
     expect(await user.type(['down'])).toMatchObject({ code: 0, err: expect.stringContaining('no server') });
     expect(user.note()).toBeNull();
-  });
-
-  it('two at once start one server', async () => {
-    const user = newUser();
-    const both = await Promise.all([user.type(['up']), user.type(['up'])]);
-    expect(both.map(({ code }) => code)).toEqual([0, 0]);
-    expect(new Set(both.map(addressIn)).size).toBe(1);
-  });
-
-  it('down names the running jobs, and waits for them', async () => {
-    const user = newUser();
-    await user.type(['up']);
-    const { out } = await user.type(['run', 'kept', '--provider', 'held', '--detach']);
-    const id = out.trim();
-    const isRunning = async () => (await user.type(['show', id])).out.includes('running');
-    await eventually(isRunning, PATIENCE);
-    const down = user.type(['down']);
-    await eventually(() => user.log().includes('"stopping;'), PATIENCE);
-    user.open();
-    expect(await down).toMatchObject({ code: 0, err: expect.stringContaining(`1 running job: ${id}`) });
-    await user.type(['up']);
-    expect((await user.type(['show', id])).out).toMatch(/status +succeeded/);
-  });
+  }, 300_000); // many commands, one after the other
 
   it('down --force interrupts the running jobs', async () => {
     const user = newUser();
-    await user.type(['up'], { BULLPEN_DRAIN_MS: '600000' });
-    const { out } = await user.type(['run', 'lost', '--provider', 'held', '--detach']);
-    const isRunning = async () => (await user.type(['show', out.trim()])).out.includes('running');
-    await eventually(isRunning, PATIENCE);
+    const up = await user.type(['up'], { BULLPEN_DRAIN_MS: '600000' });
+    await runsHeld(user, up);
     expect(await user.type(['down', '--force'])).toMatchObject({ code: 0 });
   });
 
   it('a failed start says why, with the exit code of the server', async () => {
     const user = newUser();
-    const other = createServer().listen(0, '127.0.0.1');
-    onTestFinished(() => void other.close());
-    await eventually(() => other.listening);
-    const { port } = other.address() as AddressInfo; // of a TCP server
-    const up = await user.type(['up'], { BULLPEN_PORT: String(port) });
-    expect(up).toMatchObject({
-      code: 78,
-      out: '',
-      err: expect.stringContaining(`port ${port} of 127.0.0.1 is in use`),
-    });
     const wrong = await user.type(['up'], { BULLPEN_CONCURRENCY: 'many' });
     expect(wrong).toMatchObject({ code: 78, err: expect.stringContaining('BULLPEN_CONCURRENCY') });
     expect(await user.type(['down'])).toMatchObject({ code: 0 });
