@@ -58,17 +58,6 @@ async function newSession(): Promise<string> {
   return outcome?.sessionId ?? expect.unreachable();
 }
 
-it('a prompt of a session is asked once, also when an attempt of it was refused', async () => {
-  const prompt = 'refused once [[error: 529 times=1 key=refused]] [[reply: and answered]]';
-  const sessionId = await newSession();
-  expect(await server.run({ prompt, sessionId, retry: { maxAttempts: 3 } }, 60)).toMatchObject({
-    status: 'succeeded',
-    attempts: 2,
-    outcome: { text: 'and answered', sessionId },
-  });
-  expect(times('refused once')).toEqual([1, 1]);
-});
-
 it('a job follows the first one of its session before that has begun it, and goes on where it ends', async () => {
   const first = await server.run({ prompt: 'I am Bob. [[slow: 20 tokens 50ms]]' }, 0);
   const prompt = 'Who am I? [[reply: You are Bob]]';
@@ -83,7 +72,7 @@ it('a job follows the first one of its session before that has begun it, and goe
 
 describe('after the server was killed', () => {
   const retry = { maxAttempts: 2 };
-  let ids: { late: string; lost: string; cut: string; follower: string };
+  let ids: { late: string; lost: string; follower: string };
   let lostSession: string;
 
   beforeAll(async () => {
@@ -97,15 +86,11 @@ describe('after the server was killed', () => {
     const late = await server.run({ prompt: 'asked late [[reply: mine]]', sessionId, retry }, 0);
     await eventually(() => existsSync(path('hung')), PATIENCE);
 
-    const cutSession = await newSession();
     lostSession = await newSession();
     writeFileSync(failpoint('hold'), '');
     const prompt = 'lost answer [[reply: first]]';
     const lost = await server.run({ prompt, sessionId: lostSession, retry }, 0);
     await eventually(() => existsSync(failpoint('reached')), PATIENCE);
-    const slow = 'killed once [[slow: 80 tokens 50ms]]';
-    const cut = await server.run({ prompt: slow, sessionId: cutSession, retry }, 0);
-    await eventually(() => asked('killed once').length === 1, PATIENCE);
     const first = await server.run({ prompt: 'cut at first [[slow: 80 tokens 50ms]]' }, 0);
     await eventually(async () => (await server.job(first.id)).nativeSessionId !== null, PATIENCE);
     await eventually(() => asked('cut at first').length === 1, PATIENCE);
@@ -113,13 +98,8 @@ describe('after the server was killed', () => {
 
     await server.kill('SIGKILL');
     removeDir(failpoint('hold'));
-    ids = { late: late.id, lost: lost.id, cut: cut.id, follower: follower.id };
+    ids = { late: late.id, lost: lost.id, follower: follower.id };
     server = await launch();
-  });
-
-  it('a prompt that the model had is not asked again', async () => {
-    expect(await server.finished(ids.cut)).toMatchObject({ status: 'succeeded', attempts: 2 });
-    expect(times('killed once')).toEqual([1, 1]);
   });
 
   it('a job that follows a crashed one waits until that has gone on', async () => {
