@@ -1,26 +1,75 @@
-/** The limits of callers as they meet them: docs/api.md. */
+/**
+ * A whole server with short programs as its CLIs: what Bull Board shows, the limits of callers as
+ * they meet them (docs/api.md), and jobs that have no token.
+ */
 import { expect, it } from 'vitest';
 import type { Job } from '../../src/protocol/job.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { sharedServer } from '../helpers/server.ts';
 
-const server = sharedServer(() => ({
+const shell = (script: string) => ({ binary: '/bin/sh', args: ['-c', script] });
+const shared = sharedServer(() => ({
   config: {
+    provider: 'good',
     providers: {
-      custom: { shout: { binary: 'tr', args: ['a-z', 'A-Z'] }, wait: { binary: 'sleep', args: ['1'] } },
+      custom: {
+        good: shell('cat > /dev/null; echo fine'),
+        bad: shell('cat > /dev/null; exit 3'),
+        slow: shell('cat > /dev/null; exec sleep 1000'),
+        script: { binary: 'sh', args: ['-s'] },
+        shout: { binary: 'tr', args: ['a-z', 'A-Z'] },
+        wait: { binary: 'sleep', args: ['1'] },
+      },
     },
     projectLimits: { busy: { requestsPerMinute: 5 }, single: { maxRunning: 1 } },
   },
   env: { JWT_SECRET: 'a secret of the tests with 32 bytes or more' },
 }));
 
+// The first one: it counts all jobs of the server.
+it('a job that did not succeed has failed on the board, at once and for good, and leaves it when it is deleted', async () => {
+  const server = shared();
+  const board = async (status: string) => {
+    const query = `activeQueue=prompts&status=${status}&page=1&jobsPerPage=10`;
+    const answer = await server.api('GET', `/admin/queues/api/queues?${query}`);
+    const { queues } = (await answer.json()) as { queues: { counts: object; jobs: { id: string }[] }[] }; // Bull Board's
+    return queues[0] ?? expect.unreachable('no queue');
+  };
+  const good = await server.run({ prompt: 'All is well' });
+  const bad = await server.run({ prompt: 'Break it', provider: 'bad' });
+  const slow = await server.run({ prompt: 'Take your time', provider: 'slow' }, 0);
+  await eventually(async () => (await server.job(slow.id)).status === 'running');
+  await server.api('POST', `/v1/jobs/${slow.id}/cancel`, { force: true });
+  await server.finished(slow.id);
+
+  await eventually(async () => {
+    expect((await board('failed')).counts).toMatchObject({ completed: 1, failed: 2, active: 0, delayed: 0 });
+  });
+  expect((await board('completed')).jobs).toMatchObject([{ id: good.id, name: 'good · All is well' }]);
+  const { jobs } = await board('failed');
+  expect(jobs).toMatchObject([
+    {
+      id: slow.id,
+      name: 'slow · Take your time',
+      failedReason: expect.stringMatching(/^execution\.cancelled: /),
+    },
+    { id: bad.id, name: 'bad · Break it', failedReason: expect.stringMatching(/^execution\.crashed: /) },
+  ]);
+  expect(server.log()).not.toContain('failed its delivery');
+
+  for (const { id } of [good, bad]) expect((await server.api('DELETE', `/v1/jobs/${id}`)).status).toBe(204);
+  await eventually(async () => {
+    expect((await board('failed')).counts).toMatchObject({ completed: 0, failed: 1 });
+  });
+});
+
 /** Calls of a new key. */
 async function caller(key: Record<string, unknown>) {
-  const made = await server().api('POST', '/v1/keys', { name: 'ci', scopes: ['jobs:write'], ...key });
+  const made = await shared().api('POST', '/v1/keys', { name: 'ci', scopes: ['jobs:write'], ...key });
   const { token } = (await made.json()) as { token: string }; // the documented answer
   const authorization = `Bearer ${token}`;
   return (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
-    server().api(method, path, body, { authorization, ...headers });
+    shared().api(method, path, body, { authorization, ...headers });
 }
 const shout = { prompt: 'hello', provider: 'shout' };
 
@@ -42,7 +91,7 @@ it('jobs an hour: a retry and each job of a batch count, a replay and a refused 
   expect(Number(tooMany.headers.get('retry-after'))).toBeGreaterThan(3000);
   expect((await call('POST', '/v1/batches', { prompts: [shout, shout] })).status).toBe(202);
   expect((await call('POST', '/v1/jobs', shout)).status).toBe(429);
-  expect(await (await server().api('GET', '/metrics')).text()).toContain(
+  expect(await (await shared().api('GET', '/metrics')).text()).toContain(
     'bullpen_limited_requests_total{limit="jobsPerHour"} 2',
   );
 });
@@ -82,4 +131,10 @@ it('jobs of a project that may run one at once follow each other, and nothing is
   );
   for (const [index, [startedAt = 0]] of times.slice(0, 2).entries())
     expect(startedAt).toBeGreaterThanOrEqual(times[index + 1]?.[1] ?? Number.POSITIVE_INFINITY);
+});
+
+it('a job has neither the address of its server nor a token, without the setting', async () => {
+  const prompt = 'echo "[$BULLPEN_URL$BULLPEN_JOB_TOKEN]"';
+  const { outcome } = await shared().run({ prompt, provider: 'script' });
+  expect(outcome?.text.trim()).toBe('[]');
 });
