@@ -1,14 +1,13 @@
 /**
- * The images and the services of the compose file, outside a container: their build, start and
+ * The images and the services of the compose file, outside a container: their start and
  * health-check commands. Not run are an engine, `npm ci`, `apt-get` and the download of claude: the
  * modules are those of this checkout, and a fake CLI is in claude's place.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, globSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { Job } from '../../src/protocol/job.ts';
 import {
@@ -24,12 +23,11 @@ import {
 import { eventually } from '../helpers/eventually.ts';
 import { installFakeCli } from '../helpers/fake-cli.ts';
 import { isAlive } from '../helpers/proc.ts';
+import { PROGRAM } from '../helpers/program.ts';
 import { CACHE_DIR } from '../helpers/redis-private.ts';
 import { shared, whenOver } from '../helpers/shared.ts';
 import { tempDir } from '../helpers/temp.ts';
 
-const run = promisify(execFile);
-const BUILD_DEADLINE_MS = 240_000;
 const NODE_FIRST = [dirname(process.execPath), process.env['PATH']].join(delimiter);
 const SECRET = '0123456789abcdef0123456789abcdef';
 /** The places of the images that each test has elsewhere. */
@@ -41,27 +39,13 @@ interface Image {
   readonly bin: string;
 }
 
+/** Its `dist` is that of all tests: package.test.ts builds by the commands of the image. */
 const image = shared(async (): Promise<Image> => {
-  const built = tempDir();
-  for (const line of ofStage('build', 'COPY')) {
-    const [target = '', ...sources] = line.split(/\s+/).reverse();
-    for (const source of globSync(sources, { cwd: ROOT })) {
-      const into = target === './' ? join(built, source) : join(built, target);
-      cpSync(join(ROOT, source), into, { recursive: true });
-    }
-  }
-  symlinkSync(join(ROOT, 'node_modules'), join(built, 'node_modules'));
-  const [install, ...commands] = ofStage('build', 'RUN');
-  expect(install).toBe('npm ci --ignore-scripts');
-  for (const command of commands) {
-    const env = { PATH: NODE_FIRST, HOME: built };
-    await run('sh', ['-c', command], { cwd: built, env, timeout: BUILD_DEADLINE_MS });
-  }
   const app = tempDir();
   for (const line of ofStage('runtime', 'COPY')) {
     const [, stage, source = '', target = ''] = /^(?:--from=(\S+) )?(\S+) (\S+)$/.exec(line) ?? [];
     if (stage === 'build')
-      cpSync(join(built, source.replace('/app/', '')), join(app, target), { recursive: true });
+      cpSync(join(PROGRAM, '../..', source.replace('/app/', '')), join(app, target), { recursive: true });
     else if (stage === 'dependencies') symlinkSync(join(ROOT, 'node_modules'), join(app, target));
     else if (stage === undefined) cpSync(join(ROOT, source), join(app, target, source));
   }
@@ -138,15 +122,7 @@ async function stopped(child: ChildProcess, signal: string): Promise<number | nu
   return code;
 }
 
-describe('the images', { timeout: BUILD_DEADLINE_MS + 120_000 }, () => {
-  it('the server starts by its command, is healthy, and stops in order', async () => {
-    const env = { BULLPEN_ALLOW_PLAIN_HTTP: 'on', BULLPEN_PORT: await freePort() };
-    const container = await create('server', env);
-    const child = await startHealthy(container, healthCheckOf('server'));
-    expect(await stopped(child, lastOf('server', 'STOPSIGNAL'))).toBe(0);
-    expect(await container.exec(healthCheckOf('server'))).toBe(1);
-  });
-
+describe('the images', () => {
   it('the executor without a secret does not start', async () => {
     const container = await create('executor', { BULLPEN_ALLOW_PLAIN_HTTP: 'on' });
     const [code] = await once(container.start(), 'exit');
@@ -154,7 +130,7 @@ describe('the images', { timeout: BUILD_DEADLINE_MS + 120_000 }, () => {
   });
 });
 
-describe('the services of the profile executor', { timeout: BUILD_DEADLINE_MS + 120_000 }, () => {
+describe('the services of the profile executor', { timeout: 240_000 }, () => {
   const { services } = readCompose();
   const shell = {
     ...{ CLAUDE_SERVICE_SECRET_FILE: './executor-secret', ARCH_MODE: 'modular' },
@@ -163,13 +139,16 @@ describe('the services of the profile executor', { timeout: BUILD_DEADLINE_MS + 
   const commandOf = ({ healthcheck }: (typeof services)['executor']): readonly string[] =>
     healthcheck.test.slice(1).map((part) => filled(part, {}));
 
-  it('run a job of the server in the executor', async () => {
+  it('start, are healthy, run a job of the server in the executor, and stop in order', async () => {
     const port = await freePort();
     const executor = await create('executor', {
       ...environmentOf(services.executor, shell),
       CLAUDE_SERVICE_PORT: port,
     });
     const { REDIS_URL: _, ...own } = environmentOf(services.bullpen, shell); // its own Redis in its place
+    // So that the server's image by itself, as `docker run` starts it, is started here too.
+    const { BULLPEN_HOME, BULLPEN_CWD, BULLPEN_HOST } = environmentOfImage('server');
+    expect(own).toMatchObject({ BULLPEN_HOME, BULLPEN_CWD, BULLPEN_HOST });
     const serverPort = await freePort();
     const workspace = join(dirname(executor.data), 'workspace');
     const server = await create('server', {
@@ -191,7 +170,8 @@ describe('the services of the profile executor', { timeout: BUILD_DEADLINE_MS + 
     expect(job.outcome).toMatchObject({ error: null, executor: 'http' });
     expect(job.cwd).toBe(workspace);
 
-    expect(await stopped(main, 'SIGTERM')).toBe(0);
+    expect(await stopped(main, lastOf('server', 'STOPSIGNAL'))).toBe(0);
+    expect(await server.exec(healthCheckOf('server'))).toBe(1);
     expect(await stopped(running, lastOf('executor', 'STOPSIGNAL'))).toBe(0);
   });
 });

@@ -6,6 +6,7 @@ import {
   copyFileSync,
   cpSync,
   existsSync,
+  globSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -14,19 +15,20 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import type { Job } from '../../src/protocol/job.ts';
 import type { Session } from '../../src/protocol/session.ts';
+import { ofStage, ROOT } from '../helpers/containers.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { installFakeCli } from '../helpers/fake-cli.ts';
 import { CACHE_DIR } from '../helpers/redis-private.ts';
+import { shared, whenOver } from '../helpers/shared.ts';
 import { makeTempDir, removeDir, tempDir } from '../helpers/temp.ts';
 
 const run = promisify(execFile);
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const NPM_DEADLINE_MS = 240_000;
 const MINIMUM_NODE = 24;
 /** What a user installs who wants a client made from the OpenAPI document. */
@@ -78,8 +80,8 @@ const NEEDED = [
 /** A specifier in compiled code: after `from`, of a bare import at a line's start, or of a call. */
 const IMPORT = /(?:^(?:import|export|\})[^;'"`]*\bfrom\s*|^import\s*|\bimport\()['"]([^'"]+)['"]/gm;
 
-/** What a clone has, beside tests. */
-const CLONE = ['src', 'workers', 'scripts', 'docs', '.env.example', 'LICENSE', 'README.md', 'package.json'];
+/** What the package takes from a clone, beside what is built. */
+const DOCUMENTS = ['docs', '.env.example', 'LICENSE', 'README.md'];
 
 let dir: string;
 /** A clone of its own, because other tests use what is built in ours. */
@@ -87,13 +89,28 @@ let clone: string;
 let packed: string[];
 let installed: string;
 
+/** Builds in a new folder with what the Dockerfile takes from the tree, by its commands. */
+async function build(folder: string): Promise<void> {
+  for (const line of ofStage('build', 'COPY')) {
+    const [target = '', ...sources] = line.split(/\s+/).reverse();
+    for (const source of globSync(sources, { cwd: ROOT })) {
+      const into = target === './' ? join(folder, source) : join(folder, target);
+      cpSync(join(ROOT, source), into, { recursive: true });
+    }
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  const [install, ...commands] = ofStage('build', 'RUN');
+  expect(install).toBe('npm ci --ignore-scripts');
+  const env = { PATH: [dirname(process.execPath), process.env['PATH']].join(delimiter), HOME: folder };
+  for (const command of commands)
+    await run('sh', ['-c', command], { cwd: folder, env, timeout: NPM_DEADLINE_MS });
+}
+
 beforeAll(async () => {
   dir = makeTempDir();
   clone = join(dir, 'clone');
-  for (const name of [...CLONE, 'tsconfig.json', 'tsconfig.build.json'])
-    cpSync(join(ROOT, name), join(clone, name), { recursive: true });
-  symlinkSync(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
-  await run(process.execPath, [join(clone, 'scripts/build.ts')], { cwd: clone, timeout: NPM_DEADLINE_MS });
+  await build(clone);
+  for (const name of DOCUMENTS) cpSync(join(ROOT, name), join(clone, name), { recursive: true });
   const { stdout } = await npm(clone, 'pack', '--json', '--ignore-scripts', '--pack-destination', dir);
   const [pack]: { filename: string; files: { path: string }[] }[] = [JSON.parse(stdout)].flat();
   packed = pack?.files.map(({ path }) => path) ?? [];
@@ -107,7 +124,7 @@ beforeAll(async () => {
 }, 2 * NPM_DEADLINE_MS);
 afterAll(() => removeDir(dir));
 
-/** The server of a `bullpen` command, with the scripted CLI. It is killed after the test. */
+/** The server of a `bullpen` command, with the scripted CLI; killed after the test, or the file. */
 async function start(bullpen: string) {
   accessSync(bullpen, constants.X_OK);
   const place = tempDir();
@@ -133,10 +150,11 @@ async function start(bullpen: string) {
   });
   let log = '';
   for (const stream of [server.stdout, server.stderr]) stream?.on('data', (chunk: Buffer) => (log += chunk));
-  onTestFinished(() => {
-    server.kill('SIGKILL');
-  });
   const exited = once(server, 'exit');
+  whenOver(async () => {
+    server.kill('SIGKILL');
+    await exited;
+  });
   const failed = exited.then(([code]) => Promise.reject(new Error(`the server ended with ${code}:\n${log}`)));
   failed.catch(() => undefined); // only while we wait for it to be ready
   const [ready] = await Promise.race([once(server, 'message'), failed]);
@@ -159,7 +177,9 @@ async function start(bullpen: string) {
   };
 }
 
-describe('the package', () => {
+describe('the package', { timeout: NPM_DEADLINE_MS }, () => {
+  const system = shared(() => start(join(installed, '.bin/bullpen')));
+
   it('holds the built program, its documents and LICENSE, and nothing else', () => {
     expect(packed.filter((file) => !ALLOWED.some((pattern) => pattern.test(file)))).toEqual([]);
     expect(NEEDED.filter((file) => !packed.includes(file))).toEqual([]);
@@ -190,22 +210,18 @@ describe('the package', () => {
     expect(imports.filter((one) => !isThere(one))).toEqual([]);
   });
 
-  it('serves a job once installed, and stops in order', async () => {
-    const { url, server, runs } = await start(join(installed, '.bin/bullpen'));
+  it('serves a job and the page once installed', async () => {
+    const { url, runs } = await system();
     await runs('from a package');
 
     const document = await (await fetch(url, { headers: { accept: 'text/html' } })).text();
     const scripts = [...document.matchAll(/src="(\/assets\/[^"]+\.js)"/g)].map(([, path]) => path);
     expect(scripts).not.toEqual([]);
     for (const path of scripts) expect((await fetch(`${url}${path}`)).status, path).toBe(200);
-
-    const exited = once(server, 'exit');
-    server.kill('SIGTERM');
-    expect(await exited).toEqual([0, null]);
   });
 
   it('brings a typed client, and its OpenAPI document makes another one', async () => {
-    const { url, token } = await start(join(installed, '.bin/bullpen'));
+    const { url, token } = await system();
     const project = dirname(installed);
     for (const name of ['package-client.ts', 'generated-client.ts'])
       copyFileSync(join(ROOT, 'tests/fixtures/programs', name), join(project, name));
@@ -233,7 +249,7 @@ describe('the package', () => {
   });
 
   it('opens a terminal, whose binary is installed with it', async () => {
-    const { url, token } = await start(join(installed, '.bin/bullpen'));
+    const { url, token } = await system();
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
     const body = JSON.stringify({ kind: 'terminal', command: 'size', cols: 91, rows: 19 });
     const made = await fetch(`${url}/v1/sessions`, { method: 'POST', headers, body });
@@ -242,10 +258,23 @@ describe('the package', () => {
       (await fetch(`${url}/v1/sessions/${id}/recording`, { headers })).text();
     await eventually(async () => expect(await recording()).toContain('19 91'));
   });
+
+  it('stops in order', async () => {
+    const { server } = await system();
+    const exited = once(server, 'exit');
+    server.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
+  });
 });
 
-describe('a clone', () => {
-  it('is installed by npm install -g . and runs its sources', async () => {
+describe('a clone', { timeout: NPM_DEADLINE_MS + 60_000 }, () => {
+  it('says in one line that it is not prepared; npm install -g . prepares it, and it runs its sources', async () => {
+    rmSync(join(clone, 'dist'), { recursive: true });
+    const refused = run(process.execPath, [join(clone, 'src/bin.js'), '--version']);
+    await expect(refused).rejects.toMatchObject({
+      ...{ code: 1, stdout: '' },
+      stderr: 'bullpen: this clone is not prepared: run npm ci, or npm run prepare\n',
+    });
     const prefix = tempDir();
     await npm(clone, 'install', '--global', '--prefix', prefix, '--no-audit', '--no-fund', '.');
     const { stdout } = await run(join(prefix, 'bin/bullpen'), ['--version'], {
@@ -255,20 +284,6 @@ describe('a clone', () => {
     expect(stdout).toBe(`${JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version}\n`);
     const { runs } = await start(join(prefix, 'bin/bullpen'));
     await runs('from a clone');
-  });
-});
-
-describe('a clone without what npm ci prepares', () => {
-  it('says so in one line, and runs once it is prepared', async () => {
-    const bin = join(clone, 'src/bin.js');
-    rmSync(join(clone, 'dist/typebox'), { recursive: true });
-    const refused = run(process.execPath, [bin, '--version']);
-    await expect(refused).rejects.toMatchObject({
-      ...{ code: 1, stdout: '' },
-      stderr: 'bullpen: this clone is not prepared: run npm ci, or npm run prepare\n',
-    });
-    await npm(clone, 'run', 'prepare');
-    expect((await run(process.execPath, [bin, '--version'])).stdout).toMatch(/^\d+\./);
   });
 });
 
