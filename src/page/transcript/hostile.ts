@@ -9,7 +9,17 @@ const CONTROLS = /[\0-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]/g;
 /** Characters that turn the direction of text, so that it reads as something else. */
 const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
-/** Only colours are left of the control sequences. */
+/** What a terminal or a browser obeys or does not show. Tab and newline are shown as they are. */
+const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/**
+ * What a person decides on: nothing is left out, and what is not seen is written as in JSON
+ * (`\u001b`).
+ */
+export const spelledOut = (text: string): string =>
+  text.replace(UNSEEN, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+/** An output: only colours are left of the control sequences. */
 export function colouredText(text: string): string {
   const plain = text
     .replaceAll('\r\n', '\n')

@@ -46,7 +46,6 @@ function blockElement(given: Token, depth: number): ComponentChildren {
   if (depth > MAX_DEPTH) return <p>{token.raw}</p>;
   switch (token.type) {
     case 'space':
-    case 'def':
       return null;
     case 'hr':
       return <hr />;
@@ -68,7 +67,8 @@ function blockElement(given: Token, depth: number): ComponentChildren {
     case 'list':
       return <List list={token} depth={depth} />;
     case 'table':
-      return <Table table={token} depth={depth} />;
+      // The lexer leaves out the cells of a row that has more of them than the head.
+      return hasMoreCells(token) ? <p>{token.raw}</p> : <Table table={token} depth={depth} />;
     default:
       return <p>{token.raw}</p>;
   }
@@ -92,6 +92,15 @@ function List({ list, depth }: { readonly list: Tokens.List; readonly depth: num
     <ul dir="auto">{rows}</ul>
   );
 }
+
+const hasMoreCells = ({ raw, header }: Tokens.Table): boolean =>
+  raw.split('\n').some(
+    (row) =>
+      row
+        .trim()
+        .replace(/^\||(?<!\\)\|$/g, '')
+        .split(/(?<!\\)\|/).length > header.length,
+  );
 
 function Table({ table, depth }: { readonly table: Tokens.Table; readonly depth: number }) {
   const look = (align: string | null) => (align === 'right' ? 'number' : undefined);
@@ -151,9 +160,12 @@ function inlineElement(given: Token, depth: number): ComponentChildren {
     case 'text':
       return inlineOr(token, depth);
     case 'link':
-      return <Link href={token.href}>{inline(token.tokens, depth)}</Link>;
     case 'image':
-      return <Link href={token.href}>{token.text === '' ? 'image' : token.text}</Link>;
+      return (
+        <Link href={token.href} title={token.title ?? ''}>
+          {token.type === 'link' ? inline(token.tokens, depth) : token.text === '' ? 'image' : token.text}
+        </Link>
+      );
     default:
       return token.raw;
   }
@@ -171,25 +183,29 @@ const ENTITIES: Readonly<Record<string, string>> = {
 const unescaped = (text: string): string =>
   text.replace(/&(lt|gt|quot|amp|nbsp|#39);/g, (all, name: string) => ENTITIES[name] ?? all);
 
-/** The address is visible: as the text of the link, or behind it. */
-function Link({ href, children }: { readonly href: string; readonly children: ComponentChildren }) {
+interface LinkProps {
+  readonly href: string;
+  readonly title: string;
+  readonly children: ComponentChildren;
+}
+
+/** The address is visible, as the text of the link or behind it, and the title is. */
+function Link({ href, title, children }: LinkProps) {
   const url = URL.parse(href);
   const isWeb = url?.protocol === 'https:' || url?.protocol === 'http:';
   const text = plainOf(children);
   const shown = text === href || text === url?.host || `https://${text}` === href;
-  if (!isWeb)
-    return (
-      <>
-        {children}
-        {!shown && href !== '' && <span class="address"> ({href})</span>}
-      </>
-    );
+  const behind = [shown ? '' : isWeb ? url.host : href, title].filter((text) => text !== '');
   return (
     <>
-      <a href={url.href} rel="noopener noreferrer" target="_blank" title={url.href}>
-        {children}
-      </a>
-      {!shown && <span class="address"> ({url.host})</span>}
+      {isWeb ? (
+        <a href={url.href} rel="noopener noreferrer" target="_blank" title={url.href}>
+          {children}
+        </a>
+      ) : (
+        children
+      )}
+      {behind.length > 0 && <span class="address"> ({behind.join(', ')})</span>}
     </>
   );
 }
@@ -202,7 +218,7 @@ export function Code({ text, language }: { readonly text: string; readonly langu
   return (
     <figure class="code-block">
       <figcaption>
-        <span>{language.split(/[\s{,]/)[0] ?? ''}</span>
+        <span>{language}</span>
         <CopyButton text={text} what="the code" />
       </figcaption>
       <Clipped text={text} />

@@ -3,7 +3,7 @@ import { useMemo, useState } from 'preact/hooks';
 import { formatDuration, formatMany, formatNumber } from '../format.ts';
 import { useNow } from '../load.ts';
 import { Clipped } from './clipped.tsx';
-import { visibleText } from './hostile.ts';
+import { spelledOut, visibleText } from './hostile.ts';
 import { changesOf, type FileChange, jsonOf, summaryOf, type Todo, todosOf } from './tool-calls.ts';
 import type { ToolItem } from './transcript.ts';
 
@@ -70,7 +70,7 @@ function Input({ item: { name, input } }: { readonly item: ToolItem }) {
   return (
     <section>
       <p class="tool-part">Input</p>
-      <Clipped text={jsonOf(soleText(input) ?? input)} />
+      <Clipped text={spelledOut(jsonOf(soleText(input) ?? input))} />
     </section>
   );
 }
@@ -131,7 +131,7 @@ function Change({ change: { path, lines } }: { readonly change: FileChange }) {
   return (
     <figure class="change">
       <figcaption>
-        <span class="mono path">{visibleText(path)}</span>
+        <span class="mono path">{spelledOut(path)}</span>
         <span class="number plus">+{formatNumber(count('added'))}</span>
         <span class="number minus">−{formatNumber(count('removed'))}</span>
       </figcaption>
@@ -141,7 +141,7 @@ function Change({ change: { path, lines } }: { readonly change: FileChange }) {
           <span key={index} class={kind}>
             <span aria-hidden="true">{SIGNS[kind]}</span>
             <span class="visually-hidden">{WORDS[kind]}</span>
-            {visibleText(text.slice(0, MAX_LINE))}
+            {spelledOut(text.slice(0, MAX_LINE))}
             {'\n'}
           </span>
         ))}

@@ -265,7 +265,7 @@ describe.runIf(hasChromium)('the inbox', () => {
     await asks('hostile', 'Bash', { command: HOSTILE, description: '</dl><script>alert(1)</script>' });
     const readOnly = await open({ token: await tokenFor(['jobs:read', 'approvals:read']) });
     const card = readOnly.page.getByRole('article', { name: 'Bash wants to run' });
-    await card.getByText('<img src=x onerror=alert(1)> ⟨U+202E⟩gnp.exe red').waitFor();
+    await card.getByText('<img src=x onerror=alert(1)> \\u202egnp.exe \\u001b[31mred').waitFor();
     await readOnly.page.getByRole('article', { name: /^Failed/ }).waitFor();
     expect(await readOnly.page.locator('main').getByRole('button').count()).toBe(0);
     expect(await readOnly.page.locator('main img').count()).toBe(0);

@@ -2,7 +2,7 @@
 import { useMemo } from 'preact/hooks';
 import type { Approval } from '../../../protocol/approval.ts';
 import { Clipped } from '../../transcript/clipped.tsx';
-import { visibleText } from '../../transcript/hostile.ts';
+import { spelledOut } from '../../transcript/hostile.ts';
 import { Markdown } from '../../transcript/markdown.tsx';
 import { changesOf, jsonOf } from '../../transcript/tool-calls.ts';
 import { Changes } from '../../transcript/tool-view.tsx';
@@ -14,9 +14,9 @@ export function titleOf({ kind, tool, input, questions }: Approval): string {
   if (kind === 'question')
     return questions?.length === 1 ? 'A question' : `${questions?.length ?? 0} questions`;
   if (kind === 'plan') return 'A plan to approve';
-  if (commandOf(input) !== null) return `${visibleText(tool)} wants to run`;
-  if (changesOf(tool, input) !== null) return `${visibleText(tool)} wants to change a file`;
-  return `${visibleText(tool)} wants to run with`;
+  if (commandOf(input) !== null) return `${spelledOut(tool)} wants to run`;
+  if (changesOf(tool, input) !== null) return `${spelledOut(tool)} wants to change a file`;
+  return `${spelledOut(tool)} wants to run with`;
 }
 
 /** No field of the input is left out. */
@@ -30,7 +30,7 @@ export function ApprovalView({ approval }: { readonly approval: Approval }) {
       return (
         <>
           <div class="plan">
-            <Markdown text={plan} />
+            <Markdown text={spelledOut(plan)} />
           </div>
           <Rest fields={rest} />
         </>
@@ -46,11 +46,11 @@ export function ApprovalView({ approval }: { readonly approval: Approval }) {
   if (command !== null)
     return (
       <>
-        <Clipped text={command} />
+        <Clipped text={spelledOut(command)} />
         <Rest fields={without(fieldsOf(input), ['command'])} />
       </>
     );
-  return <Clipped text={jsonOf(input)} />;
+  return <Clipped text={spelledOut(jsonOf(input))} />;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -70,8 +70,8 @@ function Rest({ fields }: { readonly fields: Fields }) {
     <dl class="facts">
       {rows.map(([name, value]) => (
         <>
-          <dt>{visibleText(name)}</dt>
-          <dd>{visibleText(jsonOf(value))}</dd>
+          <dt>{spelledOut(name)}</dt>
+          <dd>{spelledOut(jsonOf(value))}</dd>
         </>
       ))}
     </dl>

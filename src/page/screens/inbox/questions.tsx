@@ -1,6 +1,6 @@
 /** The questions of a job, with their options and room for other words. */
 import type { Question } from '../../../protocol/approval.ts';
-import { visibleText } from '../../transcript/hostile.ts';
+import { spelledOut } from '../../transcript/hostile.ts';
 
 /** What was chosen for one question: labels of options, and other words. */
 export interface Answer {
@@ -69,8 +69,8 @@ function OneQuestion({ name, question, answer, onChange, disabled }: OneQuestion
   return (
     <fieldset class="question" disabled={disabled}>
       <legend>
-        {question.header !== null && <span class="tag">{visibleText(question.header)}</span>}{' '}
-        {visibleText(question.question)}
+        {question.header !== null && <span class="tag">{spelledOut(question.header)}</span>}{' '}
+        {spelledOut(question.question)}
       </legend>
       {options.map(({ label, description }) => (
         <label key={label} class="option">
@@ -81,14 +81,14 @@ function OneQuestion({ name, question, answer, onChange, disabled }: OneQuestion
             onChange={(event) => pick(label, event.currentTarget.checked)}
           />
           <span>
-            {visibleText(label)}
-            {description !== null && <span class="soft"> – {visibleText(description)}</span>}
+            {spelledOut(label)}
+            {description !== null && <span class="soft"> – {spelledOut(description)}</span>}
           </span>
         </label>
       ))}
       <input
         class="input"
-        aria-label={`Other words for: ${visibleText(question.question)}`}
+        aria-label={`Other words for: ${spelledOut(question.question)}`}
         placeholder={options.length === 0 ? 'Your answer' : 'Something else …'}
         value={words}
         onInput={(event) => onChange({ labels: multiSelect ? labels : [], words: event.currentTarget.value })}
