@@ -17,6 +17,7 @@ import { UsageScreen } from './screens/usage/usage.tsx';
 import { connectionState, may, me, onConnectionState } from './server.ts';
 import { chosenTheme, showTheme, type Theme } from './theme.ts';
 import { useTitle, useWaitingTitle } from './title.ts';
+import { Boundary } from './ui/boundary.tsx';
 import { Button } from './ui/button.tsx';
 import { Icon } from './ui/icons.tsx';
 import { Keys, useKeys } from './ui/keys.tsx';
@@ -81,7 +82,9 @@ export function Page() {
           <Account />
         </nav>
         <main ref={main} class="main" id="screen" tabIndex={-1}>
-          <Screen key={screen} route={route} waiting={waiting} />
+          <Boundary key={screen}>
+            <Screen route={route} waiting={waiting} />
+          </Boundary>
           {/* On a phone the places have no room for it. */}
           {route.path.startsWith('/system') && <Account />}
         </main>

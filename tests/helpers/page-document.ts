@@ -17,6 +17,9 @@ class Listeners {
   removeEventListener(type: string, listener: Listener): void {
     this.#all.get(type)?.delete(listener);
   }
+  get count(): number {
+    return [...this.#all.values()].reduce((sum, { size }) => sum + size, 0);
+  }
   hear(event: FakeEvent): void {
     for (const listener of [...(this.#all.get(event.type) ?? [])]) listener.call(this, event);
   }
@@ -230,8 +233,9 @@ export const callerWith = (...scopes: Me['scopes']): Me => ({
 /** A page for each test of the file that calls this. */
 export function usePage() {
   beforeAll(install);
-  afterEach(() => {
+  afterEach(async () => {
     render(null, body as never); // as: what preact needs of one is there
+    await eventually(() => fake.window.count === 0); // components give up later what they hold
     asked.length = 0;
     sessionStorage.clear();
     answer = () => 404;

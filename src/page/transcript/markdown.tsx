@@ -33,10 +33,20 @@ export function Markdown({ text }: { readonly text: string }) {
 
 const Block = memo(({ text: given }: { readonly text: string }) => {
   const text = visibleText(given);
-  if (text.length <= MAX_BLOCK) return <>{blockTokens(lexer(text), 0)}</>;
+  const tokens = text.length <= MAX_BLOCK ? tokensOf(text) : null;
+  if (tokens !== null) return <>{blockTokens(tokens, 0)}</>;
   const isFenced = /^[ \t]*(`{3,}|~{3,})/.test(text);
   return <Clipped text={isFenced ? text.replace(/^.*\n/, '').replace(/\n[ \t]*[`~]{3,}\s*$/, '') : text} />;
 });
+
+/** Null: the lexer calls itself too often for what is nested in it. */
+function tokensOf(text: string): readonly Token[] | null {
+  try {
+    return lexer(text);
+  } catch {
+    return null;
+  }
+}
 
 const blockTokens = (tokens: readonly Token[], depth: number): ComponentChildren =>
   tokens.map((token) => blockElement(token, depth));

@@ -11,6 +11,7 @@ import {
 } from '@tanstack/virtual-core';
 import type { ComponentChildren } from 'preact';
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { Boundary } from './boundary.tsx';
 
 interface VirtualListProps<T> {
   readonly items: readonly T[];
@@ -163,7 +164,7 @@ export function VirtualList<T>(props: VirtualListProps<T>) {
             aria-posinset={index + 1}
             style={{ transform: `translateY(${start - options.scrollMargin}px)` }}
           >
-            {render(item, index)}
+            <Boundary>{render(item, index)}</Boundary>
           </li>
         );
       })}

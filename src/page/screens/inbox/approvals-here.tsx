@@ -1,6 +1,7 @@
 /** The approvals of one job or session, answered on its own screen. */
 import { useState } from 'preact/hooks';
 import type { Approval } from '../../../protocol/approval.ts';
+import { Boundary } from '../../ui/boundary.tsx';
 import { ApprovalCard } from './approval-card.tsx';
 
 interface ApprovalsHereProps {
@@ -18,13 +19,14 @@ export function ApprovalsHere({ approvals, onOver }: ApprovalsHereProps) {
         It waits for your answer
       </h2>
       {approvals.map((approval) => (
-        <ApprovalCard
-          key={approval.id}
-          approval={approval}
-          current={approval.id === currentId}
-          onFocus={() => setCurrentId(approval.id)}
-          onOver={onOver}
-        />
+        <Boundary key={approval.id}>
+          <ApprovalCard
+            approval={approval}
+            current={approval.id === currentId}
+            onFocus={() => setCurrentId(approval.id)}
+            onOver={onOver}
+          />
+        </Boundary>
       ))}
     </section>
   );

@@ -1,9 +1,10 @@
 /** What waits for a person: the first thing one sees. */
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { formatNumber, formatTime } from '../../format.ts';
 import { type Loaded, usePoll } from '../../load.ts';
 import { go } from '../../router.ts';
 import { client, may } from '../../server.ts';
+import { Boundary } from '../../ui/boundary.tsx';
 import { Button } from '../../ui/button.tsx';
 import { Dialog } from '../../ui/dialog.tsx';
 import { useKeys } from '../../ui/keys.tsx';
@@ -61,14 +62,19 @@ function Items({ data, reload }: ItemsProps) {
   const approvals = data.approvals.filter(({ id }) => !gone.has(id));
   const failures = data.failures.filter(({ id }) => !gone.has(id));
   const ids = [...approvals, ...failures].map(({ id }) => id);
+  const present = useRef(ids);
+  present.current = ids;
   const at = currentId === null ? -1 : ids.indexOf(currentId);
   const failure = failures.find(({ id }) => id === currentId);
   const canWrite = may('jobs:write');
 
   /** What was done leaves at once; the next one is the current one. */
   const over = (id: string): void => {
+    const isThere = (one: string): boolean => present.current.includes(one);
     const place = ids.indexOf(id);
-    if (id === currentId) setCurrentId(ids[place + 1] ?? ids[place - 1] ?? null);
+    const next = ids.slice(place + 1).find(isThere) ?? ids.slice(0, place).findLast(isThere) ?? null;
+    // The answer took its time: the keyboard may be elsewhere by now.
+    setCurrentId((now) => (now === id ? next : now));
     setGone((before) => new Set([...before, id]));
     reload();
   };
@@ -107,13 +113,14 @@ function Items({ data, reload }: ItemsProps) {
             Approvals and questions <span class="soft number">{formatNumber(approvals.length)}</span>
           </h2>
           {approvals.map((approval) => (
-            <ApprovalCard
-              key={approval.id}
-              approval={approval}
-              current={approval.id === currentId}
-              onFocus={() => setCurrentId(approval.id)}
-              onOver={() => over(approval.id)}
-            />
+            <Boundary key={approval.id}>
+              <ApprovalCard
+                approval={approval}
+                current={approval.id === currentId}
+                onFocus={() => setCurrentId(approval.id)}
+                onOver={() => over(approval.id)}
+              />
+            </Boundary>
           ))}
         </section>
       )}
