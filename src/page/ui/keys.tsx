@@ -67,7 +67,8 @@ export function Keys() {
       }
       const isSecond = first !== null && Date.now() - first.at < TWO_KEYS_WITHIN_MS;
       const both = isSecond ? `${first?.key} ${event.key}` : null;
-      const found = bindings.findLast(({ keys }) => keys === both || keys === event.key);
+      const bound = (wanted: string | null) => bindings.findLast(({ keys }) => keys === wanted);
+      const found = bound(both) ?? bound(event.key);
       first = { key: event.key, at: Date.now() };
       if (found === undefined || inDialog) return;
       event.preventDefault();
