@@ -84,6 +84,8 @@ export interface DiffLine {
 }
 export interface FileChange {
   readonly path: string;
+  /** What happens to the file beside its lines: `add`, `delete`, `move to b.ts`. */
+  readonly what?: string;
   readonly lines: readonly DiffLine[];
 }
 
@@ -96,11 +98,8 @@ export function changesOf(name: string, input: unknown): readonly FileChange[] |
   const patch = patchOf(name, input);
   if (patch !== null) return changesInPatch(patch);
   if (name === 'file_change') {
-    const changes = listIn(fields, 'changes').map((change) => ({
-      path: textIn(change, 'path') ?? '',
-      lines: linesOfDiff(textIn(change, 'diff', 'unified_diff') ?? ''),
-    }));
-    return changes.some(({ lines }) => lines.length > 0) ? changes : null;
+    const changes = listIn(fields, 'changes').map(changeOf);
+    return changes.length > 0 ? changes : null;
   }
   const path = textIn(fields, ...PATHS);
   if (path === null) return null;
@@ -115,6 +114,40 @@ export function changesOf(name: string, input: unknown): readonly FileChange[] |
   if (/^(Write|write_file|create_file)$/.test(name) && typeof fields['content'] === 'string')
     return [{ path, lines: linesOf('added', fields['content']) }];
   return null;
+}
+
+/** The fields of a call that its changes show whole: the others are to be shown beside them. */
+export function fieldsInChanges(name: string, input: unknown): readonly string[] {
+  const fields = fieldsOf(input);
+  if (patchOf(name, input) !== null) return [];
+  if (name === 'file_change') {
+    const isWhole = ({ path, diff, unified_diff: unified }: Fields): boolean =>
+      isText(path) && (isText(diff) ? unified === undefined : isText(unified) && diff === undefined);
+    return listIn(fields, 'changes').every(isWhole) ? ['changes'] : [];
+  }
+  const path = PATHS.find((one) => textIn(fields, one) !== null) ?? '';
+  const edits = listIn(fields, 'edits');
+  if (edits.length > 0)
+    return edits.every((edit) => isEdit(edit) && Object.keys(edit).length === 2) ? [path, 'edits'] : [path];
+  return isEdit(fields) ? [path, 'old_string', 'new_string'] : [path, 'content'];
+}
+
+const isText = (value: unknown): boolean => typeof value === 'string';
+
+/** A change of codex. Of a file that is added or deleted, `diff` is the content. */
+function changeOf(change: Fields): FileChange {
+  const { path: given, diff, unified_diff: unified, kind, ...rest } = change;
+  const text = asText(diff) || asText(unified);
+  const { type, move_path: moved, ...others } = typeof kind === 'string' ? { type: kind } : fieldsOf(kind);
+  const more = Object.values({ ...others, ...rest }).some((value) => value !== null);
+  const what = [
+    ...(typeof type === 'string' && type !== 'update' ? [type] : []),
+    ...(typeof moved === 'string' ? [`move to ${moved}`] : []),
+    ...(more ? [JSON.stringify({ ...others, ...rest })] : []),
+  ].join(', ');
+  const [only] = type === 'add' ? ['added' as const] : type === 'delete' ? ['removed' as const] : [];
+  const lines = only === undefined ? linesOfDiff(text) : linesOf(only, text);
+  return { path: asText(given), ...(what === '' ? {} : { what }), lines };
 }
 
 const asText = (value: unknown): string => (typeof value === 'string' ? value : '');
@@ -142,15 +175,15 @@ function difference(before: string, after: string): readonly DiffLine[] {
 const KINDS: Readonly<Record<string, DiffLine['kind']>> = { '+': 'added', '-': 'removed', '@': 'place' };
 const lineOfDiff = (line: string): DiffLine => {
   const kind = KINDS[line[0] ?? ''] ?? 'same';
-  return { kind, text: kind === 'place' ? line : line.slice(1) };
+  return { kind, text: kind === 'place' || /^[^ +-]/.test(line) ? line : line.slice(1) };
 };
 const linesOfDiff = (diff: string): readonly DiffLine[] =>
   diff === ''
     ? []
     : diff
+        .replace(/^--- .*\n\+\+\+ .*\n(?=@@)/, '')
         .replace(/\n$/, '')
         .split('\n')
-        .filter((line) => !/^(---|\+\+\+) /.test(line))
         .map(lineOfDiff);
 
 const FILE_HEADER = /^\*\*\* (Add|Update|Delete) File: (.*)$/gm;
@@ -165,16 +198,19 @@ function patchOf(name: string, input: unknown): string | null {
 }
 
 function changesInPatch(patch: string): readonly FileChange[] {
-  const changes: { path: string; lines: DiffLine[] }[] = [];
+  const changes: { path: string; what?: string; lines: DiffLine[] }[] = [];
   for (const line of patch.split('\n')) {
     const [, what, path = ''] = /^\*\*\* (Add|Update|Delete) File: (.*)$/.exec(line) ?? [];
+    const moved = /^\*\*\* Move to: (.*)$/.exec(line)?.[1];
+    const last = changes.at(-1);
     if (what !== undefined) {
       const lines = what === 'Delete' ? [{ kind: 'removed' as const, text: '(the whole file)' }] : [];
-      changes.push({ path, lines });
-    } else if (!line.startsWith('*** ')) changes.at(-1)?.lines.push(lineOfDiff(line));
+      changes.push({ path, ...(what === 'Update' ? {} : { what: what.toLowerCase() }), lines });
+    } else if (moved !== undefined && last !== undefined) last.what = `move to ${moved}`;
+    else if (!line.startsWith('*** ')) last?.lines.push(lineOfDiff(line));
   }
-  return changes.map(({ path, lines }) => ({
-    path,
+  return changes.map(({ lines, ...change }) => ({
+    ...change,
     lines: lines.filter(({ text, kind }, at) => at < lines.length - 1 || kind !== 'same' || text !== ''),
   }));
 }

@@ -125,13 +125,14 @@ export function Changes({ changes }: { readonly changes: readonly FileChange[] }
 const SIGNS = { added: '+', removed: '−', same: ' ', place: ' ' };
 const WORDS = { added: 'added: ', removed: 'removed: ', same: '', place: '' };
 
-function Change({ change: { path, lines } }: { readonly change: FileChange }) {
+function Change({ change: { path, what, lines } }: { readonly change: FileChange }) {
   const [most, setMost] = useState(FIRST_LINES);
   const count = (kind: string): number => lines.filter((line) => line.kind === kind).length;
   return (
     <figure class="change">
       <figcaption>
         <span class="mono path">{spelledOut(path)}</span>
+        {what !== undefined && <span class="mono path">{spelledOut(what)}</span>}
         <span class="number plus">+{formatNumber(count('added'))}</span>
         <span class="number minus">−{formatNumber(count('removed'))}</span>
       </figcaption>
@@ -141,7 +142,7 @@ function Change({ change: { path, lines } }: { readonly change: FileChange }) {
           <span key={index} class={kind}>
             <span aria-hidden="true">{SIGNS[kind]}</span>
             <span class="visually-hidden">{WORDS[kind]}</span>
-            {spelledOut(text.slice(0, MAX_LINE))}
+            <Line text={spelledOut(text)} />
             {'\n'}
           </span>
         ))}
@@ -160,3 +161,17 @@ function Change({ change: { path, lines } }: { readonly change: FileChange }) {
 }
 
 const MAX_LINE = 2000;
+
+/** A browser lays out a very long line only slowly. */
+function Line({ text }: { readonly text: string }) {
+  const [isWhole, setWhole] = useState(text.length <= MAX_LINE);
+  if (isWhole) return text;
+  return (
+    <>
+      {text.slice(0, MAX_LINE)}
+      <button type="button" class="button small show-more" onClick={() => setWhole(true)}>
+        Show {formatMany(text.length - MAX_LINE, 'more character')}
+      </button>
+    </>
+  );
+}

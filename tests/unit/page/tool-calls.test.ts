@@ -75,8 +75,33 @@ describe('the changes of a tool call', () => {
           { kind: 'added', text: 'new' },
         ],
       },
-      { path: 'src/b.ts', lines: [{ kind: 'added', text: 'first' }] },
+      { path: 'src/b.ts', what: 'add', lines: [{ kind: 'added', text: 'first' }] },
     ]);
+  });
+
+  it('are those of codex: a diff, or the content of a file that is new or goes', () => {
+    const change = (kind: unknown, diff: string) =>
+      changesOf('file_change', { changes: [{ path: 'a', kind, diff }] })?.[0];
+    expect(change({ type: 'add' }, 'hi\n')).toEqual({
+      ...{ path: 'a', what: 'add', lines: [{ kind: 'added', text: 'hi' }] },
+    });
+    expect(change({ type: 'delete' }, '-- x')).toEqual({
+      ...{ path: 'a', what: 'delete', lines: [{ kind: 'removed', text: '-- x' }] },
+    });
+    const diff = '--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n--- drop\n+++ more\n kept\nodd';
+    expect(change({ type: 'update', move_path: 'b' }, diff)).toEqual({
+      path: 'a',
+      what: 'move to b',
+      lines: [
+        { kind: 'place', text: '@@ -1,2 +1,2 @@' },
+        { kind: 'removed', text: '-- drop' },
+        { kind: 'added', text: '++ more' },
+        { kind: 'same', text: 'kept' },
+        { kind: 'same', text: 'odd' },
+      ],
+    });
+    const moved = '*** Begin Patch\n*** Update File: a\n*** Move to: b\n@@\n-x\n*** End Patch';
+    expect(changesOf('apply_patch', moved)?.[0]).toMatchObject({ path: 'a', what: 'move to b' });
   });
 
   it('are found in bounded time for texts that have nothing in common', () => {

@@ -4,7 +4,7 @@ import type { Approval } from '../../../protocol/approval.ts';
 import { Clipped } from '../../transcript/clipped.tsx';
 import { spelledOut } from '../../transcript/hostile.ts';
 import { Markdown } from '../../transcript/markdown.tsx';
-import { changesOf, jsonOf } from '../../transcript/tool-calls.ts';
+import { changesOf, fieldsInChanges, jsonOf } from '../../transcript/tool-calls.ts';
 import { Changes } from '../../transcript/tool-view.tsx';
 import { commandOf } from './rule.ts';
 import '../../transcript/transcript.css';
@@ -40,7 +40,7 @@ export function ApprovalView({ approval }: { readonly approval: Approval }) {
     return (
       <>
         <Changes changes={changes} />
-        <Rest fields={without(fieldsOf(input), SHOWN_AS_CHANGE)} />
+        <Rest fields={without(fieldsOf(input), fieldsInChanges(tool, input))} />
       </>
     );
   if (command !== null)
@@ -54,10 +54,6 @@ export function ApprovalView({ approval }: { readonly approval: Approval }) {
 }
 
 type Fields = Readonly<Record<string, unknown>>;
-const SHOWN_AS_CHANGE = [
-  ...['file_path', 'path', 'absolute_path', 'notebook_path', 'old_string', 'new_string', 'edits', 'content'],
-  ...['changes', 'patch'],
-];
 const fieldsOf = (input: unknown): Fields =>
   typeof input === 'object' && input !== null && !Array.isArray(input) ? { ...input } : { input };
 const without = (fields: Fields, names: readonly string[]): Fields =>

@@ -6,6 +6,7 @@ import { exampleApproval } from '../../../../src/http/examples.ts';
 import { ApprovalView, titleOf } from '../../../../src/page/screens/inbox/approval-view.tsx';
 import { Questions } from '../../../../src/page/screens/inbox/questions.tsx';
 import type { Approval } from '../../../../src/protocol/approval.ts';
+import { eventually } from '../../../helpers/eventually.ts';
 import { usePage } from '../../../helpers/page-document.ts';
 
 const page = usePage();
@@ -66,5 +67,33 @@ describe('what a person decides on is shown as it is', () => {
     ].join('\n');
     const all = await shown({ kind: 'plan', input: { plan } });
     for (const word of ['one', 'two', 'three', 'four', 'five']) expect(all).toContain(`rm ${word}`);
+  });
+
+  it('what happens to a file beside its lines, and each field that its lines do not show', async () => {
+    const edit = { file_path: 'a', old_string: 'b', new_string: 'c' };
+    const patch = '*** Begin Patch\n*** Update File: a\n@@\n-b\n*** End Patch';
+    const change = { path: 'a', diff: '@@\n-b\n', kind: { type: 'update', move_path: 'HIDDEN' } };
+    for (const [tool, input] of [
+      ['Edit', { ...edit, path: 'HIDDEN' }],
+      ['Edit', { ...edit, content: 'HIDDEN' }],
+      ['Edit', { ...edit, patch: 'HIDDEN' }],
+      ['MultiEdit', { file_path: 'a', old_string: 'HIDDEN', edits: [edit] }],
+      ['MultiEdit', { file_path: 'a', edits: [{ ...edit, more: 'HIDDEN' }] }],
+      ['apply_patch', { patch: `HIDDEN\n${patch}` }],
+      ['apply_patch', { input: patch.replace('@@', '*** HIDDEN') }],
+      ['file_change', { changes: [change] }],
+      ['file_change', { changes: [{ ...change, kind: 'HIDDEN' }] }],
+      ['file_change', { changes: [{ ...change, kind: null, more: 'HIDDEN' }] }],
+      ['file_change', { changes: [{ ...change, kind: null }, 'HIDDEN'] }],
+      ['file_change', { changes: [{ ...change, kind: null, unified_diff: 'HIDDEN' }] }],
+    ] as const)
+      expect(await shown({ tool, input }), JSON.stringify(input)).toContain('HIDDEN');
+  });
+
+  it('a long line, which says how much more there is', async () => {
+    const content = `ls${' '.repeat(3000)}; rm -rf ~`;
+    expect(await shown({ tool: 'Write', input: { file_path: 'a', content } })).not.toContain('rm -rf ~');
+    page.body.find('button', 'Show 1,012 more characters').send('click');
+    await eventually(() => page.body.textContent.includes('rm -rf ~'));
   });
 });
