@@ -7,14 +7,20 @@ import { Button } from '../../ui/button.tsx';
 import { errorWords } from '../../ui/error-words.ts';
 import { Ago } from '../../ui/time.tsx';
 import { act } from '../../ui/toast.tsx';
+import { retryOnce } from '../jobs/job-actions.ts';
 import { useCurrent } from './approval-card.tsx';
+
+/** Retried, and not archived yet: another try only archives them. */
+const retried = new Set<string>();
 
 /** Retried or archived, it is looked at, and leaves the inbox. */
 export const retryFailure = (job: JobListItem, from: 'start' | 'session'): Promise<boolean> =>
   act(
     async () => {
-      await client.retry(job.id, { from });
+      if (!retried.has(job.id)) await retryOnce(job.id, from);
+      retried.add(job.id);
       await client.change(job.id, { archived: true });
+      retried.delete(job.id);
     },
     from === 'start' ? 'Retried from the start' : 'It goes on in its session',
   );

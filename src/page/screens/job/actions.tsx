@@ -8,6 +8,7 @@ import { Dialog } from '../../ui/dialog.tsx';
 import { useKeys } from '../../ui/keys.tsx';
 import { Menu } from '../../ui/popover.tsx';
 import { act } from '../../ui/toast.tsx';
+import { retryOnce } from '../jobs/job-actions.ts';
 
 interface ActionsProps {
   readonly job: Job;
@@ -20,7 +21,7 @@ export function Actions({ job, onChanged }: ActionsProps) {
   const changes = (what: () => Promise<Job>, text: string) => () =>
     act(async () => onChanged(await what()), text);
   const again = (from: 'start' | 'session', text: string) => () =>
-    act(async () => go(`/jobs/${(await client.retry(id, { from })).id}`), text);
+    act(async () => go(`/jobs/${(await retryOnce(id, from)).id}`), text);
   const cancel = changes(
     () => client.cancel(id, { force: cancelRequested }),
     cancelRequested ? 'The job is killed' : 'Cancel requested',

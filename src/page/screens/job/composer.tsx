@@ -9,6 +9,7 @@ import { useDraft } from '../../ui/draft.ts';
 import { useKeys } from '../../ui/keys.tsx';
 import { useOneAtATime } from '../../ui/one-at-a-time.ts';
 import { act, done } from '../../ui/toast.tsx';
+import { useSend } from '../../ui/unanswered.ts';
 
 interface ComposerProps {
   readonly job: Job;
@@ -26,14 +27,18 @@ export function Composer({ job, transcript }: ComposerProps) {
     [provider],
   );
   useKeys([{ keys: 'm', does: 'write a message', act: () => field.current?.focus() }]);
+  const sendOnce = useSend();
   const isEmpty = text.trim() === '';
   const [send] = useOneAtATime(async (how: 'next' | 'steer') => {
     if (isEmpty) return;
     const worked = await act(
       async () => {
-        if (how === 'next') await client.message(job.id, { prompt: text });
+        if (how === 'next')
+          await sendOnce([how, text], (options) => client.message(job.id, { prompt: text }, options));
         else {
-          const { messageId, delivered } = await client.steer(job.id, text);
+          const { messageId, delivered } = await sendOnce([how, text], (options) =>
+            client.steer(job.id, text, options),
+          );
           transcript.name(messageId, text);
           if (delivered === 'next') done('The turn had ended: it is the next one');
         }

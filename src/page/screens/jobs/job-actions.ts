@@ -2,12 +2,13 @@
 
 import type { JobSelection } from '../../../client/answers.ts';
 import { ApiError } from '../../../client/errors.ts';
-import type { JobFilter, JobListItem } from '../../../protocol/job.ts';
+import type { Job, JobFilter, JobListItem } from '../../../protocol/job.ts';
 import { formatMany, formatNumber } from '../../format.ts';
 import { go } from '../../router.ts';
 import { client } from '../../server.ts';
 import { messageOf } from '../../ui/states.tsx';
 import { act, done, failed, working } from '../../ui/toast.tsx';
+import { createSend } from '../../ui/unanswered.ts';
 
 type Ended = Pick<JobListItem, 'id'>;
 
@@ -21,12 +22,17 @@ export async function cancelJob(id: string): Promise<void> {
   if (await act(() => client.cancel(id, { force }), text)) cancelled.add(id);
 }
 
-export const retryJob = (job: Ended): Promise<boolean> =>
-  act(() => client.retry(job.id, { from: 'start' }), 'Retried from the start');
+const sendOnce = createSend();
 
-export async function continueJob(job: Ended): Promise<boolean> {
-  return act(() => client.retry(job.id, { from: 'session' }), 'It goes on in its session');
-}
+/** Makes the job again, once, however often one tries until the server answers. */
+export const retryOnce = (id: string, from: 'start' | 'session'): Promise<Job> =>
+  sendOnce([id, from], (options) => client.retry(id, { from }, options));
+
+export const retryJob = (job: Ended): Promise<boolean> =>
+  act(() => retryOnce(job.id, 'start'), 'Retried from the start');
+
+export const continueJob = (job: Ended): Promise<boolean> =>
+  act(() => retryOnce(job.id, 'session'), 'It goes on in its session');
 
 export const archiveJob = (id: string, archived: boolean): Promise<boolean> =>
   act(() => client.change(id, { archived }), archived ? 'Archived' : 'No longer archived');

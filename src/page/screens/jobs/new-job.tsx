@@ -1,7 +1,7 @@
 /** A new job, or a batch of them. The options are those of the API's schema. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { randomId } from '../../../client/calls.ts';
-import { ApiError, mayResume } from '../../../client/errors.ts';
+import type { CreateOptions } from '../../../client/client.ts';
+import { ApiError } from '../../../client/errors.ts';
 import type { Job } from '../../../protocol/job.ts';
 import type { PromptRequest } from '../../../protocol/prompt.ts';
 import { useLoad } from '../../load.ts';
@@ -11,6 +11,7 @@ import { Button } from '../../ui/button.tsx';
 import { useDraft } from '../../ui/draft.ts';
 import { useOneAtATime } from '../../ui/one-at-a-time.ts';
 import { Failure, Loading, messageOf } from '../../ui/states.tsx';
+import { useSend } from '../../ui/unanswered.ts';
 import { FieldInput } from './field-input.tsx';
 import {
   beforeOf,
@@ -103,24 +104,18 @@ function Form({ fields, providers, models, job }: FormProps) {
   // A new job that names the one before. It is not retried when something of it is to be left out.
   const retried = job?.finished === true && prompts.length < 2 && changes !== null ? job : null;
   const body = retried === null ? request : (changes ?? {});
-  /** What was sent without an answer. Sent again as it is, it has the same key and is made once. */
-  const unanswered = useRef({ content: '', key: '' });
+  const sendOnce = useSend();
 
   const [send] = useOneAtATime(async () => {
     setFailure(null);
     setProblems(own);
     if (own.length > 0) return showFirst();
-    const content = JSON.stringify([prompts, body, retried?.id]);
-    if (unanswered.current.content !== content) unanswered.current = { content, key: randomId() };
     try {
-      const place = await submit(
-        { prompts: prompts.length === 0 ? [prompt] : prompts, body, retried },
-        unanswered.current.key,
-      );
+      const jobs = { prompts: prompts.length === 0 ? [prompt] : prompts, body, retried };
+      const place = await sendOnce([prompts, body, retried?.id], (options) => submit(jobs, options));
       setPrompt('');
       go(place);
     } catch (error) {
-      if (!mayResume(error)) unanswered.current = { content: '', key: '' };
       setFailure(messageOf(error));
       setProblems(error instanceof ApiError ? error.errors : []);
       showFirst();
@@ -239,9 +234,8 @@ function groupsOf(fields: readonly Field[]) {
 /** Makes the jobs. Resolves with the place that shows them. */
 async function submit(
   { prompts, body, retried }: { prompts: readonly string[]; body: object; retried: Job | null },
-  idempotencyKey: string,
+  options: CreateOptions,
 ): Promise<string> {
-  const options = { idempotencyKey };
   const [prompt = '', ...others] = prompts;
   const requests: PromptRequest[] = prompts.map((one) => ({ ...body, prompt: one }));
   if (retried !== null) {

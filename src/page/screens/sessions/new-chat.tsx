@@ -3,6 +3,7 @@ import { useId, useState } from 'preact/hooks';
 import type { PermissionMode } from '../../../protocol/prompt.ts';
 import type { Session } from '../../../protocol/session.ts';
 import { client } from '../../server.ts';
+import { useSend } from '../../ui/unanswered.ts';
 import { given, PermissionModeField, ProviderField, TextField, useProviders } from './fields.tsx';
 import { NewDialog } from './new-dialog.tsx';
 import { rememberChoice, rememberedChoice } from './remembered.ts';
@@ -26,11 +27,13 @@ export function NewChat({ onClose, onMade }: NewChatProps) {
     ({ name, capabilities }) => capabilities['approvals'] === true && (provider === '' || name === provider),
   );
   const id = useId();
+  const sendOnce = useSend();
   const begin = async (): Promise<void> => {
-    const session = await client.sessions.create({
+    const request = {
       ...given({ prompt, provider, cwd, model, permissionMode, name }),
       ...(asks && canAsk ? { onPermissionDenied: 'ask' as const } : {}),
-    });
+    };
+    const session = await sendOnce(request, (options) => client.sessions.create(request, options));
     rememberChoice('chat', { provider, cwd, model });
     onClose();
     onMade(session);

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import type { PermissionMode } from '../../../protocol/prompt.ts';
 import type { Session } from '../../../protocol/session.ts';
 import { client } from '../../server.ts';
+import { useSend } from '../../ui/unanswered.ts';
 import { given, PermissionModeField, ProviderField, TextField, useProviders } from './fields.tsx';
 import { NewDialog } from './new-dialog.tsx';
 import { rememberChoice, rememberedChoice } from './remembered.ts';
@@ -22,10 +23,12 @@ export function NewTerminal({ onClose, onMade }: NewTerminalProps) {
   const [permissionMode, setPermissionMode] = useState<PermissionMode | ''>('');
   const [name, setName] = useState('');
   const providers = useProviders(({ capabilities }) => capabilities['terminal'] === true);
+  const sendOnce = useSend();
   const isCommand = runs === 'command';
   const open = async (): Promise<void> => {
     const program = isCommand ? { command } : given({ provider, model, permissionMode });
-    const session = await client.sessions.create({ kind: 'terminal', ...program, ...given({ cwd, name }) });
+    const request = { kind: 'terminal' as const, ...program, ...given({ cwd, name }) };
+    const session = await sendOnce(request, (options) => client.sessions.create(request, options));
     rememberChoice('terminal', { runs, command, provider, cwd });
     onClose();
     onMade(session);
