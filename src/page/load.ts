@@ -4,6 +4,7 @@ import {
   type Changed,
   connectionState,
   isUnauthenticated,
+  may,
   onChange,
   onConnectionState,
   toLogin,
@@ -22,19 +23,22 @@ export interface Loaded<T> {
   set(data: T): void;
 }
 
+/** For callers who learn of no changes. Their keys may have a limit of requests. */
+const POLL_MS = 5000;
+
 /** Changes come in crowds; each is on the screen within a second. */
 const GATHER_MS = 300;
 
 /**
  * Loads data when the component appears, when `inputs` change, when a change of the server concerns
- * it, and when the connection comes back.
+ * it, and when the connection comes back. A caller who learns of no changes asks every 5 s.
  *
  * @param concerns which changes of the server make the data old; default: none
  */
 export function useLoad<T>(
   load: (signal: AbortSignal) => Promise<T>,
   inputs: readonly unknown[],
-  concerns: (change: Changed) => boolean = () => false,
+  concerns?: (change: Changed) => boolean,
 ): Loaded<T> {
   const [state, setState] = useState<{ data: T | null; error: Error | null }>({ data: null, error: null });
   const [round, setRound] = useState(0);
@@ -84,7 +88,7 @@ export function useLoad<T>(
       }, GATHER_MS);
     };
     const stopChanges = onChange((change) => {
-      if (latest.current.concerns(change)) soon();
+      if (latest.current.concerns?.(change) === true) soon();
     });
     const stopStates = onConnectionState(() => {
       if (connectionState() === 'reconnecting') wasAway = true;
@@ -99,6 +103,8 @@ export function useLoad<T>(
       clearTimeout(timer);
     };
   }, [reload]);
+
+  useEvery(refresh, concerns === undefined || may('jobs:read') ? null : POLL_MS);
 
   return { ...state, reload, refresh, set: useCallback((data: T) => setState({ data, error: null }), []) };
 }

@@ -191,7 +191,9 @@ function install(): void {
     Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   }
 }
-function uninstall(): void {
+async function uninstall(): Promise<void> {
+  // What was planned for a frame plans its end for the next one.
+  for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
   for (const [name, was] of before) {
     if (was === undefined) Reflect.deleteProperty(globalThis, name);
     else Object.defineProperty(globalThis, name, was);

@@ -1,7 +1,7 @@
 /** What waits for a person: the first thing one sees. */
 import { useRef, useState } from 'preact/hooks';
 import { formatNumber, formatTime } from '../../format.ts';
-import { type Loaded, usePoll } from '../../load.ts';
+import type { Loaded } from '../../load.ts';
 import { go } from '../../router.ts';
 import { client, may } from '../../server.ts';
 import { Boundary } from '../../ui/boundary.tsx';
@@ -17,12 +17,8 @@ import { archiveFailure, FailureRow, retryFailure } from './failure-row.tsx';
 import type { Waiting } from './waiting.ts';
 import './inbox.css';
 
-/** For callers who learn of no changes. */
-const POLL_MS = 5000;
-
 export function InboxScreen({ waiting }: { readonly waiting: Loaded<Waiting> }) {
   const { data, error, reload } = waiting;
-  usePoll(waiting, may('jobs:read') ? null : POLL_MS);
   return (
     <div class="inbox">
       <header class="head">
