@@ -47,6 +47,8 @@ const project = (name: string, options: ProjectOptions) => ({
  * and size; those of `unit` are the last and short.
  */
 const LONG = [
+  'e2e/page/defaults.test.ts',
+  'e2e/page/with-terminals.test.ts',
   'e2e/executor-faults.test.ts',
   'e2e/command-line.test.ts',
   'e2e/package.test.ts',

@@ -376,20 +376,3 @@ describe.runIf(hasChromium)('a terminal in the page', { timeout: 120_000 }, () =
     await shows(page, 'lost', /before=2/);
   });
 });
-
-describe.runIf(hasChromium)('a server without terminals', { timeout: 60_000 }, () => {
-  const system = sharedFakeSystem();
-  const browser = sharedBrowser();
-
-  it('says how they are switched on', async () => {
-    const { server } = system();
-    const { page } = await openPage(browser(), { url: server.url, token: server.token, expected: /403/ });
-    await page.goto('/terminals');
-    await page.getByText('No other terminal is open').waitFor();
-    await page.keyboard.press('t');
-    const dialog = page.getByRole('dialog', { name: 'New terminal' });
-    await dialog.getByRole('textbox', { name: 'Command' }).fill('bash');
-    await dialog.getByRole('button', { name: 'Open' }).click();
-    await dialog.getByText('Terminals are switched off on this server.').waitFor();
-  });
-});

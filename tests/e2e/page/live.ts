@@ -1,0 +1,100 @@
+/** The page stays current: one connection, restarts, sleep, many pages at once. */
+import { writeFileSync } from 'node:fs';
+import type { Browser, Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { type OpenedPage, openPage } from '../../helpers/browser.ts';
+import { fakePrompt } from '../../helpers/fake-cli.ts';
+import { type FakeSystem, gated, PATIENCE } from '../fake-system.ts';
+
+/** What a browser says of a server that is away. */
+const AWAY = /WebSocket|ERR_CONNECTION|Failed to load|502|503/;
+
+export function livePage(shared: () => FakeSystem, browser: () => Browser): void {
+  describe('the page beside a server that goes on', () => {
+    const open = async (path: string, options: Partial<Parameters<typeof openPage>[1]> = {}) => {
+      const { url, token } = shared().server;
+      const opened = await openPage(browser(), { url, token, ...options });
+      await opened.page.goto(path);
+      return opened;
+    };
+    const shows = (page: Page, text: string | RegExp) =>
+      page.getByText(text).first().waitFor({ timeout: PATIENCE.timeoutMs });
+
+    it('shows what others do, over one connection for all screens', async () => {
+      const { page } = await open('/login');
+      const sockets: string[] = [];
+      page.on('websocket', (socket) => sockets.push(socket.url()));
+      await page.goto('/jobs');
+      for (const name of ['Sessions', 'System', 'Jobs', 'Inbox', 'Jobs']) {
+        await page.getByRole('navigation', { name: 'Places' }).getByRole('link', { name }).click();
+        await page.getByRole('heading', { level: 1, name }).waitFor();
+      }
+      await shared().submit({ prompt: fakePrompt([{ delta: 'x' }], 'made by another client') });
+      await shows(page, 'made by another client');
+      expect(sockets.map((url) => new URL(url).pathname)).toEqual(['/v1/live']);
+    });
+
+    it('shows a state while the server restarts, and goes on without a reload or a login', async () => {
+      const system = shared();
+      const { page } = await open('/jobs', { expected: AWAY });
+      await page.getByRole('heading', { level: 1, name: 'Jobs' }).waitFor();
+      await page.evaluate('window.isTheSame = true');
+      const { port } = new URL(system.server.url);
+      await system.server.kill('SIGTERM');
+      await shows(page, /server is away/);
+      await system.restart({ BULLPEN_PORT: port });
+      await expect
+        .poll(() => page.getByText(/server is away/).count(), { timeout: PATIENCE.timeoutMs })
+        .toBe(0);
+      await system.submit({ prompt: fakePrompt([{ delta: 'x' }], 'after the restart') });
+      await shows(page, 'after the restart');
+      expect(await page.evaluate('window.isTheSame')).toBe(true);
+    });
+
+    it('shows each event once when the connection breaks while a job runs', async () => {
+      const system = shared();
+      const go = system.newFile('go');
+      const steps = [{ delta: 'first words. ' }, { waitFor: go }, { delta: 'last words.' }];
+      const id = await system.submit({ prompt: fakePrompt(steps) });
+      const { page } = await open('/login', { expected: AWAY });
+      let connections = 0;
+      let cut = async (): Promise<void> => {};
+      await page.routeWebSocket(/\/v1\/live/, (socket) => {
+        connections += 1;
+        socket.connectToServer();
+        cut = () => socket.close({ code: 4001 });
+      });
+      await page.goto(`/jobs/${id}`);
+      await shows(page, /first words\./);
+      await cut();
+      await expect.poll(() => connections, { timeout: PATIENCE.timeoutMs }).toBe(2);
+      writeFileSync(go, '');
+      await shows(page, /first words\. last words\./);
+      const text = await page.getByRole('main').innerText();
+      expect(text.match(/first words\. last words/g)).toHaveLength(1);
+    });
+
+    it('catches up after the tab was asleep', async () => {
+      const { page, context } = await open('/jobs');
+      await page.getByRole('heading', { level: 1, name: 'Jobs' }).waitFor();
+      const devtools = await context.newCDPSession(page);
+      await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
+      const id = await shared().submit({ prompt: fakePrompt([{ delta: 'x' }], 'made while it slept') });
+      await shared().server.finished(id);
+      await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+      await shows(page, 'made while it slept');
+    });
+
+    it('ten pages show the same stream to its end', async () => {
+      const system = shared();
+      const { prompt, letGo, streams } = gated(system);
+      const id = await system.submit({ prompt });
+      await streams();
+      const pages: OpenedPage[] = [];
+      while (pages.length < 10) pages.push(await open(`/jobs/${id}`));
+      for (const { page } of pages) await shows(page, 'partial');
+      letGo();
+      for (const { page } of pages) await shows(page, 'succeeded');
+    });
+  });
+}
