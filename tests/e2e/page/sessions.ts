@@ -46,7 +46,7 @@ export function listOfSessions(system: () => FakeSystem, browser: () => Browser)
     });
 
     it('pages follow as one scrolls', async () => {
-      await Promise.all(Array.from({ length: 70 }, (_, i) => make({ name: `Many ${i}`, tags: ['many'] })));
+      await Promise.all(Array.from({ length: 55 }, (_, i) => make({ name: `Many ${i}`, tags: ['many'] })));
       const { page } = await open();
       await page.goto('/sessions?tag=many');
       await page.getByRole('link', { name: /^Many/ }).first().waitFor(WAIT);
@@ -55,7 +55,7 @@ export function listOfSessions(system: () => FakeSystem, browser: () => Browser)
           await page.mouse.wheel(0, 5000);
           return page.locator('li').last().getAttribute('aria-posinset');
         }, POLL)
-        .toBe('70');
+        .toBe('55');
     });
 
     it('a chat is begun, closed and deleted with the keyboard alone', async () => {
@@ -106,24 +106,18 @@ export function listOfSessions(system: () => FakeSystem, browser: () => Browser)
         tags: ['long-tag'],
       });
       const { page, looksRight } = await open({ size: PHONE });
-      const fits = async (): Promise<void> => {
-        await looksRight();
-      };
       await page.goto('/sessions');
       await page
         .getByRole('link', { name: /A name that is much longer/ })
         .first()
         .waitFor(WAIT);
-      await fits();
+      await looksRight({ darkOnPhone: true });
       for (const name of ['New chat', 'New terminal']) {
         await page.getByRole('button', { name }).click();
         await page.getByRole('dialog', { name }).waitFor();
-        await fits();
+        await looksRight();
         await page.keyboard.press('Escape');
       }
-      await page.goto('/sessions?q=nothing-has-this-name');
-      await page.getByText('No session fits these filters').waitFor(WAIT);
-      await fits();
     });
   });
 }

@@ -9,13 +9,18 @@ import { fakePrompt } from '../../helpers/fake-cli.ts';
 import { type FakeSystem, PATIENCE } from '../fake-system.ts';
 
 const PARTS = ['Providers', 'Nodes', 'Processes', 'Queue', 'Keys', 'Audit', 'Settings'];
+/** A busy machine is not ready for a moment, which the page then shows. */
+const NOT_READY = /503 .*\/ready/;
 const HOSTILE = `<img src=x onerror=alert(1)>‮\u001b[31m"'--`;
 
 export function screenOfSystem(system: () => FakeSystem, browser: () => Browser): void {
   describe('the system', { timeout: 180_000 }, () => {
     const client = () => createClient({ url: system().server.url, token: system().server.token });
     const open = (options: Partial<Parameters<typeof openPage>[1]> = {}) =>
-      openPage(browser(), { url: system().server.url, token: system().server.token, ...options });
+      openPage(browser(), {
+        ...{ url: system().server.url, token: system().server.token, expected: NOT_READY },
+        ...options,
+      });
     const keyWith = async (scopes: Scope[]): Promise<string> =>
       (await client().createKey({ name: 'narrow', project: 'web', scopes })).token ?? expect.unreachable();
     const tab = (page: Page, name: string) =>
@@ -42,7 +47,8 @@ export function screenOfSystem(system: () => FakeSystem, browser: () => Browser)
         await tab(page, name).click();
         await page.locator('.data-table, .provider-cards, .state').first().waitFor();
         expect(new URL(page.url()).pathname).toBe(`/system/${name.toLowerCase()}`);
-        await looksRight();
+        if (name === 'Processes') continue; // as empty as the inbox
+        await looksRight({ darkOnPhone: name === 'Keys' }); // all tables look the same there
       }
       await client().resumeQueue({ project: 'web' });
     });
@@ -50,11 +56,25 @@ export function screenOfSystem(system: () => FakeSystem, browser: () => Browser)
     it('asks the server again only for the part that is shown, and only while the page is seen', async () => {
       const { page } = await open();
       const asked: string[] = [];
-      page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+      let underWay = 0;
+      page.on('request', (request) => {
+        asked.push(new URL(request.url()).pathname);
+        underWay += 1;
+      });
+      const over = (): void => {
+        underWay -= 1;
+      };
+      page.on('requestfinished', over);
+      page.on('requestfailed', over);
+      /** How often it has asked for the keys, after one more second. */
+      const laterCount = async (): Promise<number> => {
+        await page.clock.runFor(1000);
+        return countOf('/v1/keys');
+      };
       const countOf = (path: string): number => asked.filter((one) => one === path).length;
       await page.clock.install();
       await page.goto('/system/keys');
-      await expect.poll(() => countOf('/v1/keys')).toBeGreaterThan(2);
+      await expect.poll(laterCount).toBeGreaterThan(2);
       expect(asked.filter((path) => /^\/v1\/(nodes|processes|queue)/.test(path))).toEqual([]);
       const see = (state: 'hidden' | 'visible') =>
         page.evaluate(
@@ -62,12 +82,12 @@ export function screenOfSystem(system: () => FakeSystem, browser: () => Browser)
          document.dispatchEvent(new Event('visibilitychange'));`,
         );
       await see('hidden');
-      await page.waitForLoadState('networkidle');
+      await expect.poll(() => underWay).toBe(0);
       const before = asked.length;
       await page.clock.runFor(10_000);
       expect(asked.slice(before)).toEqual([]);
       await see('visible');
-      await expect.poll(() => countOf('/v1/keys')).toBeGreaterThan(4);
+      await expect.poll(laterCount).toBeGreaterThan(4);
     });
 
     it('shows each CLI with its version, its login and what to do', async () => {

@@ -123,9 +123,12 @@ export function pageOfUsage(system: () => FakeSystem, browser: () => Browser): v
 
     it('is accessible, and fits, in both sizes and themes', async () => {
       const { page, looksRight } = await open({ size: PHONE });
-      for (const query of ['', '?view=table&by=tag', '?range=own&from=2020-01-01&to=2020-01-05']) {
+      const [first, last] = [5, 0].map((daysAgo) =>
+        new Date(Date.now() - daysAgo * 86_400_000).toISOString().slice(0, 10),
+      );
+      for (const query of ['', `?view=table&by=tag&range=own&from=${first}&to=${last}`]) {
         await page.goto(`/usage${query}`);
-        await page.getByText(/as the CLIs reported it|Nothing ended/).waitFor();
+        await page.getByText('as the CLIs reported it').waitFor();
         await looksRight();
       }
     });
