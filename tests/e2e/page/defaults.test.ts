@@ -13,7 +13,7 @@ import { livePage } from './live.ts';
 import { newJob } from './new-job.ts';
 
 describe('a server as it is installed', { timeout: 120_000 }, () => {
-  const system = sharedFakeSystem();
+  const system = sharedFakeSystem({ env: { BULLPEN_KILL_GRACE_MS: '60000' } }); // a person kills
 
   describe.runIf(hasChromium)('in a browser', () => {
     const browser = sharedBrowser();
@@ -36,7 +36,7 @@ describe('a server as it is installed', { timeout: 120_000 }, () => {
       await dialog.getByText('Terminals are switched off on this server.').waitFor();
     });
 
-    livePage(system, browser); // the last: it starts the server again
+    livePage(system, browser);
   });
 
   commandsOfJob(system);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { exampleJob } from '../../../src/http/examples.ts';
-import { conditionsOf, filterOf, queryValues } from '../../../src/page/screens/jobs/filter.ts';
+import { conditionsOf, filterOf, NAMES, queryValues } from '../../../src/page/screens/jobs/filter.ts';
 import {
   changed,
   itemOf,
@@ -73,6 +73,12 @@ test.each<readonly [JobFilter, boolean]>([
   [{ q: 'nothing like this' }, false],
 ])('a job meets every condition: %j is %s', (filter, met) => {
   expect(matches(filter, job())).toBe(met);
+});
+
+test('the address bar has every condition, by its name', () => {
+  const given = Object.keys(NAMES).map((name) => ({ name, value: name === 'archived' ? 'true' : 'x' }));
+  const query = new URLSearchParams(given.map(({ name, value }) => [name, value]));
+  expect(conditionsOf(filterOf(query))).toEqual(given);
 });
 
 test('the address bar has the filter, split at commas as the server splits it', () => {
