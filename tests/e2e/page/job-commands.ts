@@ -46,10 +46,10 @@ export function commandsOfJob(system: () => FakeSystem): void {
       const requests = [
         EVERY_OPTION,
         { prompt: 'next', sessionId: first.sessionId, runAt: LATER },
-        ...['-', '--help', `${"it's ".repeat(40_000)}.`].map((prompt) => ({ prompt, runAt: LATER })),
+        ...['--help', `${"it's ".repeat(40_000)}.`].map((prompt) => ({ prompt, runAt: LATER })),
       ];
-      for (const asked of [{ prompt: 'first' }, ...requests]) {
-        const job = asked.prompt === 'first' ? first : await server.run(asked, 0);
+      for (const asked of requests) {
+        const job = await server.run(asked, 0);
         expect(job.request).toMatchObject(asked);
         const [how] = commandsOf(job, server.url);
         const again = await server.job((await shell(BULLPEN + how?.bullpen)).trim());

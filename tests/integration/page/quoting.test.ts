@@ -9,7 +9,7 @@ import { random } from '../../helpers/random.ts';
 import { randomRequest } from '../../helpers/random-requests.ts';
 
 const ENV = { LC_ALL: 'C.UTF-8', PATH: '/usr/bin:/bin' };
-const LONG = "it's \\ 💥\n".repeat(60_000);
+const LONG = "it's \\ 💥\n".repeat(15_000);
 
 /** What a shell makes of a script, in parts that end with NUL. */
 function shell(script: string): readonly string[] {
@@ -33,6 +33,7 @@ const requests: readonly PromptRequest[] = [
     randomRequest(next, { providers: ['claude', 'echo'], folders: ['/srv', "/it's \\ $HOME", '/-x\ny'] }),
   ),
   { prompt: LONG, effort: 'high' },
+  ...['-', '--help'].map((prompt) => ({ prompt })),
   { prompt: 'x', appendSystemPrompt: LONG.slice(0, 60_000) },
 ];
 
