@@ -134,25 +134,19 @@ export function chats(system: () => FakeSystem, browser: () => Browser): void {
     });
 
     it('what it waits for is answered in its place', async () => {
-      const file = system().newFile('asked');
-      const command = `touch ${file}`;
+      const command = `touch ${system().newFile('asked')}`;
       const steps = [{ tool: { name: 'Bash', input: { command }, asks: true as const } }];
-      for (const [answer, after] of [
-        ['Allow', 'was allowed'],
-        ['Deny', 'was denied'],
-      ] as const) {
-        const id = await make({ prompt: fakePrompt(steps), onPermissionDenied: 'ask' });
-        const { page, looksRight } = await open();
-        await page.goto(`/sessions/${id}`);
-        const asked = page.getByRole('region', { name: 'It waits for your answer' });
-        await asked.getByText(command).first().waitFor(WAIT);
-        await looksRight();
-        if (answer === 'Deny') await asked.getByRole('button', { name: 'Deny …' }).click();
-        await asked.getByRole('button', { name: answer, exact: true }).click();
-        await expect.poll(() => asked.count(), POLL).toBe(0);
-        await seen(page, new RegExp(after));
-        await status(page, 'ready');
-      }
+      const id = await make({ prompt: fakePrompt(steps), onPermissionDenied: 'ask' });
+      const { page, looksRight } = await open();
+      await page.goto(`/sessions/${id}`);
+      const asked = page.getByRole('region', { name: 'It waits for your answer' });
+      await asked.getByText(command).first().waitFor(WAIT);
+      await looksRight();
+      await asked.getByRole('button', { name: 'Deny …' }).click();
+      await asked.getByRole('button', { name: 'Deny', exact: true }).click();
+      await expect.poll(() => asked.count(), POLL).toBe(0);
+      await seen(page, /was denied/);
+      await status(page, 'ready');
     });
 
     it('a fork goes on from here, apart from what it was made of', async () => {
@@ -184,28 +178,37 @@ export function chats(system: () => FakeSystem, browser: () => Browser): void {
       await page.waitForURL('/sessions');
     });
 
-    it('goes on exactly after a restart of the server', async () => {
+    it('it and the other screens go on after a restart, without a reload or a login', async () => {
       const [streaming, go] = [system().newFile('streaming'), system().newFile('go')];
-      const { id, page } = await chat('before the restart', { expected: /ERR_CONNECTION|WebSocket|50[023]/ });
+      const expected = /ERR_CONNECTION|WebSocket|Failed to load|50[023]/;
+      const { id, page, context } = await chat('before the restart', { expected });
       await seen(page, 'fake: before the restart');
-      await page.evaluate('window.isTheSame = true');
+      const jobs = await context.newPage();
+      await jobs.goto('/jobs');
+      await jobs.getByRole('heading', { level: 1, name: 'Jobs' }).waitFor(WAIT);
+      for (const one of [page, jobs]) await one.evaluate('window.isTheSame = true');
       await message(page).fill('a draft that stays');
       const { port } = new URL(system().server.url);
       await system().server.stop();
-      await page.getByText(/server is away/).waitFor(WAIT);
+      for (const one of [page, jobs]) await one.getByText(/server is away/).waitFor(WAIT);
       await system().restart({ BULLPEN_PORT: port });
-      await expect.poll(() => page.getByText(/server is away/).count(), POLL).toBe(0);
+      for (const one of [page, jobs])
+        await expect.poll(() => one.getByText(/server is away/).count(), POLL).toBe(0);
       expect(await message(page).inputValue()).toBe('a draft that stays');
       await message(page).fill(
-        fakePrompt([{ delta: 'first. ' }, { touch: streaming }, { waitFor: go }, { delta: 'last.' }]),
+        fakePrompt(
+          [{ delta: 'first. ' }, { touch: streaming }, { waitFor: go }, { delta: 'last.' }],
+          'after it',
+        ),
       );
       await page.keyboard.press('Enter');
       await seen(page, 'first.');
+      await seen(jobs, /^after it/);
       writeFileSync(go, '');
       await seen(page, 'first. last.');
       expect(await page.getByText('fake: before the restart', { exact: true }).count()).toBe(1);
       expect(await turnsOf(id)).toHaveLength(2);
-      expect(await page.evaluate('window.isTheSame')).toBe(true);
+      for (const one of [page, jobs]) expect(await one.evaluate('window.isTheSame')).toBe(true);
     });
 
     it('is accessible and fits, in both sizes and themes', async () => {

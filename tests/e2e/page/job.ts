@@ -4,7 +4,7 @@ import type { Browser, Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { openPage, PHONE } from '../../helpers/browser.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
-import { type FakeSystem, gated, reached } from '../fake-system.ts';
+import { type FakeSystem, reached } from '../fake-system.ts';
 
 const HOSTILE = `<img src=x onerror=alert(1)><script>alert(2)</script> [a](javascript:alert(3)) ![i](https://evil.example/i.png) \u202egpj.exe`;
 
@@ -68,19 +68,6 @@ export function pageOfJob(system: () => FakeSystem, browser: () => Browser): voi
       await list.locator('.todos').getByText('Write a test').waitFor();
     });
 
-    it('shows a text while it comes, and the end of the job', async () => {
-      const { prompt, streams, letGo } = gated(system());
-      const id = await system().submit({ prompt });
-      const { page } = await open();
-      await page.goto(`/jobs/${id}`);
-      await streams();
-      await transcript(page).getByText('partial', { exact: true }).waitFor();
-      await page.getByText('running', { exact: true }).waitFor();
-      letGo();
-      await page.getByText('succeeded', { exact: true }).first().waitFor();
-      await page.getByRole('button', { name: 'Retry' }).waitFor();
-    });
-
     it('stays where the reader has scrolled to while more comes, and goes to the end on request', async () => {
       const [begun, go, more, end] = ['begun', 'go', 'more', 'end'].map((name) => system().newFile(name));
       const lines = Array.from({ length: 200 }, (_, i) => `line ${i}`).join('\n\n');
@@ -141,34 +128,24 @@ export function pageOfJob(system: () => FakeSystem, browser: () => Browser): voi
       expect(new URL(page.url()).search).toBe('');
     });
 
-    it('shows the answer as Markdown, and structured output as JSON', async () => {
+    it('shows the answer, the lines of the CLI, and the commands that do the same', async () => {
       const result = { result: { result: '# Done\n\n- one', structured_output: { ok: true } } };
+      const prompt = fakePrompt([{ line: '\x1b[31mnot JSON\u202e' }, result], "it's $HOME");
       const schema = { type: 'object', properties: { ok: { type: 'boolean' } } };
-      const id = await ended({ prompt: fakePrompt([result]), outputSchema: schema });
+      const id = await ended({ prompt, outputSchema: schema });
       const { page } = await open();
       await page.goto(`/jobs/${id}?tab=result`);
+      await page.getByRole('region', { name: 'Answer' }).getByRole('heading', { name: 'Done' }).waitFor();
       await page.getByRole('region', { name: 'Structured output' }).getByText('"ok": true').waitFor();
-    });
-
-    it('shows the lines of the CLI, to copy and to download', async () => {
-      const id = await ended({
-        prompt: fakePrompt([{ line: '\x1b[31mnot JSON\u202e' }, { delta: 'hello' }]),
-      });
-      const { page } = await open();
-      await page.goto(`/jobs/${id}?tab=raw`);
+      await page.getByRole('link', { name: 'Raw' }).click();
       await page.getByRole('list', { name: 'Lines' }).getByText('not JSON⟨U+202E⟩').waitFor();
       await page.getByRole('button', { name: 'Copy the raw log' }).waitFor();
       const coming = page.waitForEvent('download');
       await page.getByRole('button', { name: 'Download' }).click();
       expect((await coming).suggestedFilename()).toBe(`${id}.ndjson`);
-    });
-
-    it('shows the commands that do the same', async () => {
-      const id = await ended({ prompt: "it's $HOME", tags: ['a b'] });
-      const { page } = await open();
-      await page.goto(`/jobs/${id}?tab=how`);
-      await page.getByText(`bullpen run 'it'\\''s $HOME'`, { exact: false }).waitFor();
-      await page.getByText(`curl ${system().server.url}/v1/jobs/${id}`, { exact: false }).first().waitFor();
+      await page.getByRole('link', { name: 'How' }).click();
+      await page.getByText(`bullpen run $'it\\'s $HOME`).waitFor();
+      await page.getByText(`curl ${system().server.url}/v1/jobs/${id}`).first().waitFor();
     });
 
     it('shows a job that waits for its time, and one that is not there', async () => {
