@@ -81,6 +81,8 @@ export function livePage(shared: () => FakeSystem, browser: () => Browser): void
         await transcript.getByText('partial', { exact: true }).waitFor();
         await one.getByText('running', { exact: true }).waitFor();
       }
+      // Nothing moves for a reader who has asked for that.
+      await expect.poll(() => page.evaluate('document.getAnimations().length')).toBe(0);
       letGo();
       for (const one of pages) {
         await one.getByText('succeeded', { exact: true }).first().waitFor();
