@@ -22,7 +22,7 @@ export async function main(args: readonly string[]): Promise<number> {
   const cwd = process.cwd();
   const interrupts = createInterrupts(process);
   const readers = watchReaders(process, interrupts);
-  return runCommandLine(args, {
+  const code = await runCommandLine(args, {
     env: process.env,
     cwd,
     version,
@@ -78,6 +78,7 @@ export async function main(args: readonly string[]): Promise<number> {
       rememberFolder(home, folder);
     },
   });
+  return readers.exitCode(code);
 }
 
 /** The terminal of this process: stdin, or the one behind a stdin that is a pipe or a file. */

@@ -40,26 +40,29 @@ export function createInterrupts(target: Pick<NodeJS.Process, 'on' | 'off'>): In
 }
 
 /**
- * Treats the loss of the reader of stdout, as by `| head`, as an interrupt. The process exits when
- * the command does not listen for interrupts. The loss of the reader of stderr is ignored.
+ * Treats the loss of stdout, as by `| head`, a full disk or a closed window, as an interrupt. The
+ * process exits when the command does not listen for interrupts. The loss of stderr is ignored.
  */
 export function watchReaders(
   { stdout, stderr, exit }: Pick<NodeJS.Process, 'stdout' | 'stderr' | 'exit'>,
   interrupts: Interrupts,
-): { ignoreLoss(): void } {
+) {
   let ignored = false;
-  stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    if (!ignored && !interrupts.raise()) exit(EXIT.readerGone);
+  let failed = false;
+  stderr.on('error', () => {});
+  stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (ignored) return;
     ignored = true; // every further write fails, too, and a second interrupt would kill the job
-  });
-  stderr.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+    failed = code !== 'EPIPE';
+    if (failed) stderr.write(`bullpen: stdout: ${message}\n`);
+    if (!interrupts.raise()) exit(failed ? EXIT.failed : EXIT.readerGone);
   });
   return {
-    /** For a command whose stdout is only a log. */
-    ignoreLoss() {
+    /** For a command whose stdout is only a log: a line that cannot be written is lost. */
+    ignoreLoss(): void {
       ignored = true;
     },
+    /** The exit code of a command that has ended: no success if it could not write its result. */
+    exitCode: (code: number): number => (failed && code === EXIT.succeeded ? EXIT.failed : code),
   };
 }

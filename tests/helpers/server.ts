@@ -39,6 +39,8 @@ export interface TestServerOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Its bin.js; default: {@link PROGRAM}. */
   readonly program?: string;
+  /** An open file for its stdout and stderr, in place of `log()`. */
+  readonly output?: number;
   /** An open file that it inherits, as descriptor 50. */
   readonly inherited?: number;
   /** Its data folder is a disk of its own of this size (`24m`); needs `mayMount()`. */
@@ -99,7 +101,7 @@ const inherited = (file: number | undefined): readonly ('ignore' | number)[] =>
 export async function launchServer(
   options: TestServerOptions & { readonly dir: string },
 ): Promise<TestServer> {
-  const { dir } = options;
+  const { dir, output = 'pipe' } = options;
   const data = join(dir, 'data');
   const workspace = join(dir, 'workspace');
   for (const folder of [workspace, join(dir, 'home'), ...(options.disk === undefined ? [] : [data])])
@@ -113,7 +115,7 @@ export async function launchServer(
   const [command = '', ...args] = options.disk === undefined ? program : onDisk(options.disk, data, program);
   const child = spawn(command, args, {
     cwd: workspace,
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...inherited(options.inherited)],
+    stdio: ['ignore', output, output, 'ipc', ...inherited(options.inherited)],
     env: {
       PATH: `${NODE_BIN}:${process.env['PATH'] ?? ''}`,
       HOME: join(dir, 'home'),

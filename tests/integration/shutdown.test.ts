@@ -1,3 +1,4 @@
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { createServer } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
@@ -20,6 +21,9 @@ const PATIENCE = { timeoutMs: 40_000 };
 const CLEAN = { code: 0, signal: null };
 /** Longer than any test may take. */
 const EVER_MS = String(60 * 60_000);
+
+/** A file whose disk is always full; macOS has none. */
+const FULL = '/dev/full';
 
 interface Answer {
   readonly status: number | undefined;
@@ -148,6 +152,16 @@ it('SIGTERM lets running jobs end or interrupts them, keeps queued ones, and lea
   expect([...left(), ...ofThird].filter(isAlive)).toEqual([]);
   expectHealthyLog(third);
 }, 240_000);
+
+it.skipIf(!existsSync(FULL))('a server whose log cannot be written runs its jobs, and stops', async () => {
+  const output = openSync(FULL, 'w');
+  onTestFinished(() => closeSync(output));
+  const clis = await fakeClis();
+  const server = await startServer({ config: clis.config, output });
+  const job = await server.run({ provider: 'echo', prompt: 'unlogged' });
+  expect(job).toMatchObject({ status: 'succeeded', outcome: { text: 'unlogged' } });
+  expect(await server.kill('SIGTERM')).toEqual(CLEAN);
+});
 
 it('SIGTERM ends a server whose Redis is frozen', async () => {
   const redis = await breakableRedis();
