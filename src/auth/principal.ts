@@ -58,6 +58,12 @@ export const mayUse = ({ scopes }: Principal, scope: Scope): boolean => includes
 export const maySee = (principal: Principal, project: string | null): boolean =>
   principal.admin || principal.project === project;
 
+/** A principal that acts in the project of what it repeats; undefined: in its own. */
+export const inProject = (principal: Principal, project = principal.project): Principal => ({
+  ...principal,
+  project,
+});
+
 /** The only project whose jobs a principal sees; null: it sees every project. */
 export const projectOf = ({ admin, project }: Principal): string | null => (admin ? null : project);
 

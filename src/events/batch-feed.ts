@@ -2,7 +2,7 @@
  * The events of a batch: the changes of its jobs, and its counts after each group of changes. It
  * ends when every job has ended and the reader has all changes up to the time of its call.
  */
-import type { Principal } from '../auth/principal.ts';
+import { maySee, type Principal } from '../auth/principal.ts';
 import type { BatchFeed, ChangeFeed } from '../http/ports.ts';
 import type { BatchChange, JobChange } from '../protocol/change.ts';
 import { isFinished, JOB_STATUSES, type JobStatus } from '../protocol/job.ts';
@@ -29,7 +29,9 @@ export function createBatchFeed({ changes, log, find }: BatchFeedOptions): Batch
         const opening = states === null;
         // Read after the reader has joined the log, so that no change is missed between the two.
         states ??= new Map((await find(principal, id)).jobs.map((job) => [job.id, job.status]));
-        const jobs = entries.flatMap(({ change }) => (change?.batchId === id ? [change] : []));
+        const jobs = entries.flatMap(({ change, project }) =>
+          change?.batchId === id && maySee(principal, project) ? [change] : [],
+        );
         for (const change of jobs) apply(states, change);
         const over = [...states.values()].every(isFinished);
         const finished = over && !streamIdBefore(cursor, newest);

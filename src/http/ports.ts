@@ -79,13 +79,13 @@ export interface Jobs {
 }
 
 /** A prompt of a batch as the caller sent it, or why it cannot be one. */
-export interface BatchItem {
+export interface BatchItem extends Pick<ResolvedPrompt, 'continues'> {
   readonly customId: string | null;
   readonly prompt: PromptRequest | AppError;
   /** The job that this one retries. */
   readonly retryOf?: string;
-  /** As in the resolved prompt. */
-  readonly continues?: ResolvedPrompt['continues'];
+  /** The project of that job. */
+  readonly project?: string;
 }
 
 /** Which jobs are meant: one page of those that a filter names. */

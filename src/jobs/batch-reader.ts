@@ -25,7 +25,9 @@ const RESULTS_AT_ONCE = 10;
 interface Member {
   readonly id: string;
   readonly status: JobStatus;
+  readonly project: string;
 }
+/** A batch and those of its jobs that the caller may see: an admin may mix projects in one. */
 export interface FoundBatch extends Pick<Batch, 'id' | 'createdAt' | 'refused'> {
   readonly jobs: readonly Member[];
 }
@@ -33,7 +35,7 @@ export interface FoundBatch extends Pick<Batch, 'id' | 'createdAt' | 'refused'> 
 export interface BatchReader extends Pick<Batches, 'list' | 'results'> {
   /** @throws AppError batch.not_found, including for the batch of another project */
   find(principal: Principal, id: string): Promise<FoundBatch>;
-  show(found: FoundBatch): Promise<Batch>;
+  show(principal: Principal, found: FoundBatch): Promise<Batch>;
 }
 
 export interface BatchReaderOptions {
@@ -52,27 +54,29 @@ export function createBatchReader(options: BatchReaderOptions): BatchReader {
     const record = await batchRecords.read(id);
     const whole = record?.jobs.every(({ status }) => status !== null) ?? false;
     if (!whole) await copier.catchUp();
-    const copy = whole ? null : await store.run('batches.get', { id });
+    const copy = whole ? null : await store.run('batches.get', { id, project: projectOf(principal) });
     const found = record ?? copy;
     if (found === null || !maySee(principal, found.project)) {
       throw new AppError('batch.not_found', `there is no batch ${id}`);
     }
     const createdAt = new Date(found.createdAt).toISOString();
-    const jobs = whole ? [] : await store.run('jobs.ofBatch', { batch: id });
-    if (record === null) return { id, createdAt, refused: found.refused, jobs };
-    const copied = new Map(jobs.map((job) => [job.id, job.status]));
-    const members = record.jobs.flatMap((job): Member[] => {
-      const status = job.status ?? copied.get(job.id);
-      return status === undefined ? [] : [{ id: job.id, status }];
-    });
-    return { id, createdAt, refused: record.refused, jobs: members };
+    const copies = whole ? [] : await store.run('jobs.ofBatch', { batch: id });
+    const copied = new Map(copies.map((job) => [job.id, job]));
+    const members =
+      record?.jobs.flatMap(({ id, status, project }): Member[] => {
+        const known = status === null || project === null ? copied.get(id) : { id, status, project };
+        return known === undefined ? [] : [known];
+      }) ?? copies;
+    const jobs = members.filter(({ project }) => maySee(principal, project));
+    return { id, createdAt, refused: found.refused, jobs };
   }
 
   /** Counts the jobs by their records; cost and times come from the copies. */
-  async function show(found: FoundBatch): Promise<Batch> {
+  async function show(principal: Principal, found: FoundBatch): Promise<Batch> {
     await copier.catchUpSoon();
     const gates = await closedGates();
-    const copy = await store.run('batches.get', { id: found.id, gates });
+    const project = projectOf(principal);
+    const copy = await store.run('batches.get', { id: found.id, project, gates });
     const copied = gates === null ? [] : await store.run('jobs.ofBatch', { batch: found.id, gates });
     const gated = new Map(copied.map(({ id, status }) => [id, status]));
     const jobs = found.jobs.map(({ id, status }) => (status === 'queued' && gated.get(id)) || status);
@@ -86,7 +90,7 @@ export function createBatchReader(options: BatchReaderOptions): BatchReader {
   }
 
   /** The lines of some items. Outcomes are large, so only these are in memory. */
-  async function resultsOf(slice: readonly Numbered[]): Promise<BatchResult[]> {
+  async function resultsOf(principal: Principal, slice: readonly Numbered[]): Promise<BatchResult[]> {
     const ids = slice.flatMap(({ entry }) => ('id' in entry ? [entry.id] : []));
     const { found } = await records.readMany(ids);
     const known = new Map(found.map((record) => [record.id, record]));
@@ -97,6 +101,10 @@ export function createBatchReader(options: BatchReaderOptions): BatchReader {
         try {
           const job = known.get(entry.id) ?? (await store.run('jobs.get', { id: entry.id }));
           if (job === null) throw new AppError('job.not_found', 'the job was deleted');
+          if (!maySee(principal, job.project)) {
+            const unseen = new AppError('job.not_found', 'there is no such job');
+            return withoutJob({ index, customId: null, jobId: null }, toWire(unseen));
+          }
           const { status, outcome } = job;
           const error = outcome?.error ?? null;
           return { index, customId, jobId: entry.id, status, outcome, error: error && inShort(error) };
@@ -127,7 +135,7 @@ export function createBatchReader(options: BatchReaderOptions): BatchReader {
         (await batchRecords.opened(id))?.entries ?? (await store.run('batches.entries', { id }));
       const numbered = entries.map((entry, index) => ({ index, entry }));
       return (async function* () {
-        for (const slice of slices(numbered, RESULTS_AT_ONCE)) yield await resultsOf(slice);
+        for (const slice of slices(numbered, RESULTS_AT_ONCE)) yield await resultsOf(principal, slice);
       })();
     },
   };

@@ -5,7 +5,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { jobGrantOf } from '../auth/job-grant.ts';
-import { actorOf, type Principal, scopedKey } from '../auth/principal.ts';
+import { actorOf, inProject, type Principal, scopedKey } from '../auth/principal.ts';
 import { AppError, keyReused, toWire } from '../errors.ts';
 import type { Batches, BatchItem } from '../http/ports.ts';
 import type { NewId } from '../ids.ts';
@@ -59,12 +59,18 @@ export function createBatchService({
   /** Checks each prompt, in order. An invalid prompt does not affect the others. */
   async function checkAll(principal: Principal, items: readonly BatchItem[]): Promise<Checked[]> {
     const resolve = resolverFor(principal);
-    const checkOne = async ({ customId, prompt, retryOf, continues }: BatchItem): Promise<Checked> => {
+    const checkOne = async ({
+      customId,
+      prompt,
+      retryOf,
+      continues,
+      project: of,
+    }: BatchItem): Promise<Checked> => {
       if (prompt instanceof AppError) return prompt;
       try {
         const resolved = await resolve(customId === null ? prompt : { ...prompt, customId });
         const request = continues === undefined ? resolved : { ...resolved, continues };
-        const { project, node: pin } = await placeSession(principal, request);
+        const { project, node: pin } = await placeSession(inProject(principal, of), request);
         return { project, request, pin, retryOf: retryOf ?? null };
       } catch (error) {
         if (error instanceof AppError && error.status < 500) return error;
@@ -127,15 +133,14 @@ export function createBatchService({
         return customId === null ? result : { ...result, customId };
       });
       const ids = accepted(entries);
+      const project = projectOfAll(principal, checked);
       const opened = await batchRecords.open({
-        id,
-        ...ownerOf(principal),
-        createdAt,
+        ...{ id, project, principal: principal.id, createdAt },
         entries,
         idempotency: key,
         by: actorOf(principal),
       });
-      if (opened.kind === 'limited') throw callers.refusal(opened, principal, ids.length);
+      if (opened.kind === 'limited') throw callers.refusal(opened, { id: principal.id, project }, ids.length);
       // Another call with this key was faster: return its batch.
       if (opened.kind !== 'created') return complete(principal, items, opened);
       await addAll(id, 0, members({ id, createdAt, principal }, ids, checked));
@@ -144,7 +149,7 @@ export function createBatchService({
     },
 
     async get(principal, id) {
-      return reader.show(await reader.find(principal, id));
+      return reader.show(principal, await reader.find(principal, id));
     },
 
     list: reader.list,
@@ -160,16 +165,18 @@ export function createBatchService({
           slice.filter((_, index) => results[index]?.kind === 'cancelled').map((job) => queue.remove(job.id)),
         );
       }
-      const batch = await reader.show(await reader.find(principal, id));
+      const batch = await reader.show(principal, await reader.find(principal, id));
       return { batch, alreadyOver: unfinished.length === 0 };
     },
   };
 }
 
-const ownerOf = ({ project, id }: Principal): Pick<NewBatch, 'project' | 'principal'> => ({
-  project,
-  principal: id,
-});
+/** The project of a batch: that of its jobs, or the caller's when an admin mixes several. */
+function projectOfAll(principal: Principal, checked: readonly Checked[]): string {
+  const projects = new Set(checked.flatMap((one) => (one instanceof AppError ? [] : one.project)));
+  const [only = principal.project, ...others] = projects;
+  return others.length > 0 ? principal.project : only;
+}
 
 interface Accepted {
   readonly id: string;

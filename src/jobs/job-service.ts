@@ -3,7 +3,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { jobGrantOf } from '../auth/job-grant.ts';
-import { actorOf, maySee, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
+import { actorOf, inProject, maySee, type Principal, projectOf, scopedKey } from '../auth/principal.ts';
 import { AppError, isDamage, keyReused, wireError } from '../errors.ts';
 import type { ReadEvents } from '../executor/earlier.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
@@ -122,10 +122,10 @@ export function createJobService({
     const known = key === null ? null : await recall(key);
     if (known?.job) return { job: await documentOf(known.job), replayed: true };
     admit(1);
-    const { request, ...more } = await requested();
+    const { request, project: of, ...more } = await requested();
     const resolved = { ...(await resolverFor(principal)(request)), ...more };
     if (resolved.delayMs === 0) readAhead(resolved);
-    const { project, node: pin } = await placeSession(principal, resolved);
+    const { project, node: pin } = await placeSession(inProject(principal, of), resolved);
     const { id, createdAt } = newId();
     // BullMQ delivers it at once if it may start now. A wrong guess costs one delivery.
     const delivered = resolved.delayMs === 0 && hasRoom(resolved.provider);

@@ -11,6 +11,8 @@ import { toRequest } from './job-document.ts';
 /** A request that is still to be resolved. */
 export interface Requested extends Pick<ResolvedPrompt, 'continues'> {
   readonly request: BatchPrompt;
+  /** Of the job that is retried; its retry belongs there, too. Left out: the caller's. */
+  readonly project?: string;
 }
 
 /**
@@ -34,8 +36,9 @@ export function retryRequest(
   const isSame = request.provider === provider.name && request.cwd === job.request.cwd;
   const begun = job.nativeSessionId !== null && isSame && overrides.sessionId === undefined;
   const continues = provider.transcript !== undefined;
+  const { project } = job;
   if (from === 'start' || (from === undefined && !(begun && continues)))
-    return fromStart(job, request, overrides);
+    return { project, ...fromStart(job, request, overrides) };
   if (!continues) {
     const message = `${provider.name} cannot continue a session after a failure`;
     throw new AppError('provider.unsupported_option', message, { problems: [{ path: '/from', message }] });
@@ -44,8 +47,8 @@ export function retryRequest(
     throw new AppError('session.not_found', 'the job has begun no session that this one could continue');
   const inSession = { ...request, sessionId: job.sessionId };
   return overrides.prompt === undefined
-    ? { request: inSession, continues: promptIn(job, provider) }
-    : { request: inSession };
+    ? { project, request: inSession, continues: promptIn(job, provider) }
+    : { project, request: inSession };
 }
 
 /** The session of a job that continued another one was not asked for by the caller. */

@@ -82,8 +82,7 @@ export function createSessionService({
     const { begin, ...session } = await given();
     const { id, createdAt } = newId();
     const record = {
-      ...session,
-      ...{ id, createdAt, project: principal.project, principal: principal.id },
+      ...{ project: principal.project, ...session, id, createdAt, principal: principal.id },
       idempotency: key === null || earlier === null ? key : { ...key, deleted: earlier },
       by: actorOf(principal),
     };
@@ -196,14 +195,14 @@ export function createSessionService({
       return make(principal, idempotency, async () => {
         const found = await finder.find(principal, id);
         refuseTerminal(found, 'is not forked');
-        const { nativeSessionId, node, tags, metadata, provider } = found.row;
+        const { nativeSessionId, node, project, tags, metadata, provider } = found.row;
         refuseUnless('fork', providers.get(provider).provider, 'cannot go on from another session');
         const options = await finder.options(found);
         await resolverFor(principal)({ ...options, prompt: 'x' });
         if (nativeSessionId === null)
           throw new AppError('session.not_found', 'its CLI has not begun the session yet');
         const fork = { sessionId: id, nativeSessionId };
-        return { kind: 'chat', name: null, options, fork, node, status: 'ready', tags, metadata };
+        return { kind: 'chat', name: null, project, options, fork, node, status: 'ready', tags, metadata };
       }).then(async (made) => ({ session: await get(principal, made.id), replayed: made.replayed }));
     },
 

@@ -11,6 +11,8 @@ import type { PreparedTerminal, PrepareTerminal } from '../terminals/prepare.ts'
 export interface GivenSession
   extends Pick<NewSession, 'kind' | 'name' | 'options' | 'fork' | 'node' | 'status' | 'tags' | 'metadata'>,
     Pick<NewSession, 'terminal'> {
+  /** Left out: the caller's. */
+  readonly project?: string;
   /** Starts what belongs to it, once it has a record. */
   begin?(id: string): Promise<void>;
 }

@@ -48,8 +48,12 @@ export interface BatchRecord {
   readonly principal: string;
   readonly createdAt: number;
   readonly refused: number; // prompts that got no job
-  /** In order; `status` null: Redis no longer has the record. */
-  readonly jobs: readonly { readonly id: string; readonly status: JobStatus | null }[];
+  /** In order; nulls: Redis no longer has the record. */
+  readonly jobs: readonly {
+    readonly id: string;
+    readonly status: JobStatus | null;
+    readonly project: string | null;
+  }[];
 }
 
 export interface BatchRecords {

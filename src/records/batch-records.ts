@@ -83,14 +83,15 @@ export function createBatchRecords(
     read: (id) =>
       reading(id, async () => {
         const reply = await scripts.run('batch-read', { id });
-        const [project, principal, createdAt, ids = [], states = [], refused = 0] = reply as
-          | [string, string, string, string[], string[], number]
+        const [project, principal, createdAt, ids = [], states = [], refused = 0, projects = []] = reply as
+          | [string, string, string, string[], string[], number, string[]]
           | []; // the script's replies
         if (project === undefined || principal === undefined) return null;
         const jobs = ids.map((job, index) => ({
           id: job,
-          status: (states[index] || null) as JobStatus | null,
-        })); // written by the scripts
+          status: (states[index] || null) as JobStatus | null, // written by the scripts
+          project: (states[index] && projects[index]) || null,
+        }));
         return { id, project, principal, createdAt: numberOf('createdAt', createdAt), refused, jobs };
       }),
 

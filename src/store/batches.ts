@@ -58,14 +58,21 @@ interface Group {
   readonly finishedAt: string | null;
 }
 
+/** Whose jobs count. */
+interface Seen extends Gated {
+  /** null: those of every project. An admin may mix them in one batch. */
+  readonly project: string | null;
+}
+
 /** Adds up the jobs of a batch. */
-function summaryOf(db: DatabaseSync, batch: Columns, args: Gated): BatchSummary {
+function summaryOf(db: DatabaseSync, batch: Columns, args: Seen): BatchSummary {
   const groups = all<Group>(
     db,
     `SELECT ${shown(args).status} AS status, count(*) AS jobs, sum(cost_usd) AS costUsd, min(started_at) AS startedAt,
        max(finished_at) AS finishedAt FROM batch_jobs JOIN jobs ON jobs.id = job_id
-     WHERE batch_id = ? GROUP BY 1`,
+     WHERE batch_id = ?1 AND (?2 IS NULL OR jobs.project = ?2) GROUP BY 1`,
     batch.id,
+    args.project,
   );
   const known = <T>(values: readonly (T | null)[]): T[] => values.flatMap((value) => value ?? []);
   const costs = known(groups.map(({ costUsd }) => costUsd));
@@ -85,7 +92,7 @@ function summaryOf(db: DatabaseSync, batch: Columns, args: Gated): BatchSummary 
 }
 
 export const batchReads = {
-  'batches.get'(db: DatabaseSync, args: { readonly id: string } & Gated): BatchSummary | null {
+  'batches.get'(db: DatabaseSync, args: { readonly id: string } & Seen): BatchSummary | null {
     const batch = first<Columns>(db, `SELECT ${COLUMNS} FROM batches WHERE id = ?`, args.id);
     return batch === null ? null : summaryOf(db, batch, args);
   },
@@ -101,12 +108,7 @@ export const batchReports = {
   /** One page of batches, newest first. */
   'batches.list'(
     db: DatabaseSync,
-    args: {
-      /** null: of every project. */
-      readonly project: string | null;
-      readonly limit: number;
-      readonly cursor: string | null;
-    } & Gated,
+    args: { readonly limit: number; readonly cursor: string | null } & Seen,
   ): { readonly rows: readonly BatchSummary[]; readonly nextCursor: string | null } {
     const before = args.cursor === null ? null : decodeCursor(args.cursor);
     const found = all<Columns>(

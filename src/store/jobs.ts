@@ -47,6 +47,7 @@ export interface JobCopy {
 export interface BatchJob {
   readonly id: string;
   readonly status: JobStatus;
+  readonly project: string;
 }
 
 /** Whether the job in `jobs` is archived: 1 or 0. */
@@ -147,7 +148,7 @@ export const jobReads = {
   /** All jobs of a batch, in order. One call created them, so there are not very many. */
   'jobs.ofBatch'(db: DatabaseSync, args: { readonly batch: string } & Gated): BatchJob[] {
     const { status } = shown(args);
-    const sql = `SELECT id, ${status} AS status FROM batch_jobs JOIN jobs ON jobs.id = job_id
+    const sql = `SELECT id, ${status} AS status, jobs.project FROM batch_jobs JOIN jobs ON jobs.id = job_id
                  WHERE batch_id = ? ORDER BY id`;
     return all<BatchJob>(db, sql, args.batch);
   },

@@ -168,7 +168,7 @@ describe('a session', () => {
 });
 
 it(
-  'a turn that an admin adds to a session belongs to its project, which can end and delete it',
+  'what an admin adds to a session or makes of it belongs to its project, which can end and delete it',
   SLOW,
   async () => {
     const { clis, server, client } = await system();
@@ -177,6 +177,12 @@ it(
     const web = createClient({ url: server.url, token: token ?? '' });
     const { id } = await web.sessions.create({ prompt: 'one' });
     await web.sessions.get(id, { waitMs: WAIT_MS });
+    const fork = await client.sessions.fork(id);
+    expect(await web.sessions.close(fork.id)).toMatchObject({ project: 'web' });
+    const alone = await web.create({ prompt: 'alone' });
+    await web.get(alone.id, { waitMs: WAIT_MS });
+    const retry = await client.retry(alone.id, { from: 'start' });
+    expect(await web.get(retry.id)).toMatchObject({ project: 'web', principal: 'admin' });
     const job = await client.sessions.message(id, { prompt: clis.held('admin', 'two') });
     expect(job).toMatchObject({ project: 'web', principal: 'admin' });
     await web.sessions.close(id);

@@ -49,7 +49,7 @@ export function batches(bench: () => Bench): void {
     const id = await open({ principal: 'bob' });
     const plain = newJob({}, { batch: id });
     const delayed = newJob({ delayMs: 60_000, ttlMs: 1000 }, { batch: id });
-    const inLane = newJob({ concurrencyKey: 'k', priority: 3 }, { batch: id, pin: 'n7' });
+    const inLane = newJob({ concurrencyKey: 'k', priority: 3 }, { batch: id, pin: 'n7', project: 'web' });
     await bench().batches.add(id, 0, [plain, delayed]);
     await bench().batches.add(id, 2, [inLane]);
     expect(await bench().batches.read(id)).toEqual({
@@ -59,9 +59,9 @@ export function batches(bench: () => Bench): void {
       createdAt: CREATED_AT,
       refused: 0,
       jobs: [
-        { id: plain.id, status: 'queued' },
-        { id: delayed.id, status: 'scheduled' },
-        { id: inLane.id, status: 'queued' },
+        { id: plain.id, status: 'queued', project: plain.project },
+        { id: delayed.id, status: 'scheduled', project: delayed.project },
+        { id: inLane.id, status: 'queued', project: 'web' },
       ],
     });
     for (const job of [plain, inLane]) {
@@ -108,7 +108,9 @@ export function batches(bench: () => Bench): void {
     await bench().records.remove(job?.id ?? '');
     await bench().batches.add(id, 0, jobs);
     expect(await bench().records.read(job?.id ?? '')).toBeNull();
-    expect(await bench().batches.read(id)).toMatchObject({ jobs: [{ id: job?.id, status: null }] });
+    expect(await bench().batches.read(id)).toMatchObject({
+      jobs: [{ id: job?.id, status: null, project: null }],
+    });
   });
 
   it('jobs are not added past a gap, nor to a batch that is not there', async () => {

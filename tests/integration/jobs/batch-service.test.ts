@@ -3,7 +3,9 @@ import { AppError } from '../../../src/errors.ts';
 import type { BatchItem } from '../../../src/http/ports.ts';
 import { CANCELLED } from '../../../src/jobs/job-service.ts';
 import { type BatchResult, batchLinks } from '../../../src/protocol/job.ts';
+import type { Usage } from '../../../src/protocol/outcome.ts';
 import { failed, finishOf, succeeded } from '../../contracts/records/samples.ts';
+import { callerOf } from '../../fakes/principals.ts';
 import { ADMIN, ALICE, type BatchBench, BOB, batchBench } from './batch-bench.ts';
 
 const prompts = (count: number) => Array.from({ length: count }, (_, index) => ({ prompt: `p${index}` }));
@@ -12,10 +14,20 @@ const idsOf = (items: readonly object[]): string[] =>
 const asItems = (list: readonly BatchItem['prompt'][]): BatchItem[] =>
   list.map((prompt) => ({ customId: null, prompt }));
 const KEY = { key: 'k', fingerprint: 'f' };
+const COST: Usage = {
+  ...{ inputTokens: 1, outputTokens: 1, cacheReadTokens: 0, cacheWriteTokens: 0 },
+  ...{ costUsd: 1, costBasis: 'reported' },
+};
 
 async function make(bench: BatchBench, count: number) {
   const { batch } = await bench.service.create(ALICE, asItems(prompts(count)), null);
   return { id: batch.id, ids: idsOf(batch.items) };
+}
+
+async function resultsOf(bench: BatchBench, id: string, caller = ALICE): Promise<readonly BatchResult[]> {
+  const lines: BatchResult[] = [];
+  for await (const page of await bench.service.results(caller, id)) lines.push(...page);
+  return lines;
 }
 
 describe('making a batch', () => {
@@ -58,6 +70,53 @@ describe('making a batch', () => {
       ['web', 'admin'],
       ['default', 'admin'],
     ]);
+  });
+
+  it('belongs to the project of its jobs, also when an admin makes it', async () => {
+    const bench = await batchBench();
+    const items = asItems([{ prompt: 'a', sessionId: 'of web' }]);
+    const { batch } = await bench.service.create(ADMIN, items, null);
+    expect(await bench.service.get(callerOf('key:w', 'web'), batch.id)).toMatchObject({ total: 1 });
+    const other = bench.service.get(callerOf('key:d', 'default'), batch.id);
+    await expect(other).rejects.toMatchObject({ code: 'batch.not_found' });
+  });
+
+  it('of several projects shows and ends for others only what belongs to theirs', async () => {
+    const bench = await batchBench();
+    const items = [
+      { customId: 'secret', prompt: { prompt: 'a', sessionId: 'of web' } },
+      { customId: 'own', prompt: { prompt: 'b' } },
+    ];
+    const { batch } = await bench.service.create(ADMIN, items, null);
+    const [ofWeb = '', own = ''] = idsOf(batch.items);
+    for (const claim of await bench.rpc.claim('n1', 2))
+      if (claim.jobId === ofWeb)
+        await bench.rpc
+          .claimsOf('n1')
+          .finish(finishOf(claim, { outcome: { ...succeeded('E'), usage: COST } }));
+    const other = callerOf('key:d', 'default');
+    const seen = async () => ({
+      got: await bench.service.get(other, batch.id),
+      listed: (await bench.service.list(other, { limit: 9, cursor: null })).data,
+      lines: await resultsOf(bench, batch.id, other),
+    });
+    const wanted = { total: 1, costUsd: null, counts: { succeeded: 0, running: 1 } };
+    const lines = [
+      { customId: null, jobId: null, outcome: null, error: { code: 'job.not_found' } },
+      { customId: 'own', jobId: own, status: 'running' },
+    ];
+    expect(await seen()).toMatchObject({ got: wanted, listed: [wanted], lines });
+    expect(await bench.service.get(ADMIN, batch.id)).toMatchObject({ total: 2, costUsd: COST.costUsd });
+    await bench.service.cancel(other, batch.id, false);
+    await bench.advance(48 * 3_600_000);
+    expect(await bench.rpc.batches.read(batch.id)).toBeNull();
+    expect(await seen()).toMatchObject({ got: wanted, listed: [wanted], lines });
+
+    const { batch: waiting } = await bench.service.create(ADMIN, items, null);
+    await bench.service.cancel(other, waiting.id, false);
+    const counts = { queued: 1, cancelled: 1 };
+    expect(await bench.service.get(ADMIN, waiting.id)).toMatchObject({ total: 2, counts });
+    expect((await bench.rpc.records.read(idsOf(waiting.items)[0] ?? ''))?.status).toBe('queued');
   });
 
   it('a refused prompt keeps its place in the answer, and the others become jobs', async () => {
@@ -258,12 +317,6 @@ describe('the list of batches', () => {
 });
 
 describe('the results of a batch', () => {
-  async function resultsOf(bench: BatchBench, id: string): Promise<readonly BatchResult[]> {
-    const lines: BatchResult[] = [];
-    for await (const page of await bench.service.results(ALICE, id)) lines.push(...page);
-    return lines;
-  }
-
   it('have a line for each prompt, in order, from the records and then from the copies', async () => {
     const bench = await batchBench();
     const given = [

@@ -76,6 +76,17 @@ describe('a page of many jobs', () => {
 });
 
 describe('retrying many jobs', () => {
+  it('leaves each in the project of the job that it repeats, also for an admin', async () => {
+    const bench = await batchBench();
+    await made(bench, 'f');
+    const { batchId } = await bench.many.retry(ADMIN, all(), null, null);
+    const batch = await bench.rpc.batches.read(batchId ?? '');
+    expect(batch).toMatchObject({ project: ALICE.project, principal: 'admin' });
+    const { found } = await bench.rpc.records.readMany(batch?.jobs.map(({ id }) => id) ?? []);
+    expect(found.map(({ project, principal }) => [project, principal])).toEqual([[ALICE.project, 'admin']]);
+    expect(await bench.service.get(ALICE, batchId ?? '')).toMatchObject({ total: 1 });
+  });
+
   it('makes a batch of what failed, oldest first, and repeats neither at the next call', async () => {
     const bench = await batchBench();
     const ids = await made(bench, 'fsfq');

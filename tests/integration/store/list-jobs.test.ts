@@ -78,7 +78,7 @@ describe('the list of jobs', () => {
     const [gone, ...kept] = jobs.map(({ id }) => id).sort();
     await store.run('jobs.delete', { id: gone ?? '' });
     expect(await store.run('jobs.ofBatch', { batch: 'B1' })).toEqual(
-      kept.map((id) => ({ id, status: 'running' })),
+      kept.map((id) => ({ id, status: 'running', project: 'default' })),
     );
     expect(await store.run('jobs.ofBatch', { batch: 'none' })).toEqual([]);
   });
