@@ -349,6 +349,10 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
   });
   life.onStop('metrics', () => metrics.stop());
   await life.start('job waits', waits);
+  const logins = await createLoginSessions({
+    secret: loginSecret(adminToken, nodeId, settings),
+    ended: createEndedLogins(store),
+  });
   const http = await createHttpServer({
     settings: { ...DEFAULT_HTTP_SETTINGS, bodyLimitBytes: settings.bodyLimitBytes },
     place: settings,
@@ -367,14 +371,10 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     ...{ audit, preferences, settingsInForce: settingsInForce(settings, env, process.cwd()) },
     measures,
     auth: createAuthenticator({
-      ...{ adminToken, keys, jwts, jobTokens },
+      ...{ adminToken, keys, jwts, jobTokens, logins },
       guesses: createGuesses({ onRefused: measures.refusedGuess }),
     }),
-    logins: await createLoginSessions({
-      secret: loginSecret(adminToken, nodeId, settings),
-      ended: createEndedLogins(store),
-    }),
-    ...{ keys, redactor, version, page: builtPage(), board: [queue.queue] },
+    ...{ logins, keys, redactor, version, page: builtPage(), board: [queue.queue] },
     logger: component('http'),
   });
   const place = { ...settings, hostVariable: 'BULLPEN_HOST', portVariable: 'BULLPEN_PORT' };

@@ -207,6 +207,7 @@ async function authenticateMs(): Promise<number> {
     ...{ adminToken: jwtSecret, jwts, guesses: createGuesses({ onRefused: () => undefined }) },
     keys: { find: () => null, named: () => null, current: () => null },
     jobTokens: { find: () => null, current: () => null },
+    logins: { isOpen: () => false },
   });
   const nowS = Math.floor(Date.now() / 1000);
   const encoded = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');

@@ -10,6 +10,7 @@ import { isJobPrincipal, type JobTokens } from './job-tokens.ts';
 import { type JwtVerdict, type JwtVerifier, looksLikeJwt } from './jwt.ts';
 import type { Keys } from './keys.ts';
 import { createLoginLinks } from './login-links.ts';
+import type { LoginSessions } from './logins.ts';
 import { ADMIN_PRINCIPAL, type Principal } from './principal.ts';
 
 const TOKEN_FILE = 'token';
@@ -39,8 +40,8 @@ export interface Authenticator {
    */
   authenticateLink(code: string, from: string): Principal;
   /**
-   * A principal that was authenticated before, as it is now; null: its key, its JWT or the
-   * execution of its job is over. For logins, tickets and open streams.
+   * A principal that was authenticated before, as it is now; null: its login, its key, its JWT or
+   * the execution of its job is over. For logins, tickets and open streams.
    */
   current(principal: Principal): Principal | null;
 }
@@ -50,6 +51,7 @@ export interface AuthenticatorOptions {
   readonly keys: Pick<Keys, 'find' | 'named' | 'current'>;
   readonly jwts: Pick<JwtVerifier, 'verify'>;
   readonly jobTokens: Pick<JobTokens, 'find' | 'current'>;
+  readonly logins: Pick<LoginSessions, 'isOpen'>;
   readonly guesses: Guesses;
   /** Default: the clock. */
   readonly now?: () => number;
@@ -68,7 +70,7 @@ const digest = (token: string): Buffer => hash('sha256', token, 'buffer');
 
 /** Compares digests of tokens. A missing token takes the same time as a wrong one. */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const { keys, jwts, jobTokens, guesses, now = Date.now } = options;
+  const { keys, jwts, jobTokens, logins, guesses, now = Date.now } = options;
   const links = createLoginLinks(now);
   const adminDigest = digest(options.adminToken);
   // timingSafeEqual throws for unequal lengths; digests always have the same.
@@ -101,6 +103,13 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   }
 
   function current(principal: Principal): Principal | null {
+    const { login } = principal;
+    if (login === undefined) return currentOf(principal);
+    const known = logins.isOpen(login) ? currentOf(principal) : null;
+    return known === null ? null : { ...known, login };
+  }
+
+  function currentOf(principal: Principal): Principal | null {
     if (isJobPrincipal(principal)) return jobTokens.current(principal);
     if (principal.key !== null) return keys.current(principal.key);
     return principal.expiresAt === null || principal.expiresAt > now() ? principal : null;

@@ -16,8 +16,10 @@ const SESSION_LIFETIME_MS = 12 * 60 * 60 * 1000;
 export interface LoginSessions {
   /** The value and life of a new login's cookie. The value does not reveal the token. */
   begin(principal: Principal): { readonly cookie: string; readonly maxAgeSeconds: number };
-  /** The principal of a cookie; null: it is not valid. */
+  /** The principal of a cookie, with its login; null: it is not valid. */
   find(cookie: string): Principal | null;
+  /** Whether a login has not ended. What it has opened ends with it. */
+  isOpen(login: NonNullable<Principal['login']>): boolean;
   /**
    * Ends a login, including for copies of its cookie. It has ended when this is called, and stays
    * so over a restart when this resolves.
@@ -29,6 +31,8 @@ export interface LoginSessions {
 interface Login {
   readonly id: string;
   readonly principal: Principal;
+  /** Missing in older cookies. */
+  readonly untilMs?: number;
 }
 
 interface LoginSessionsOptions {
@@ -52,15 +56,19 @@ export async function createLoginSessions({
 
   return {
     begin(principal) {
-      const login: Login = { id: randomBytes(12).toString('base64url'), principal: short(principal) };
       const { expiresAt } = principal;
       const untilMs = Math.min(now() + SESSION_LIFETIME_MS, expiresAt ?? Number.POSITIVE_INFINITY);
+      const id = randomBytes(12).toString('base64url');
+      const login: Login = { id, principal: short(principal), untilMs };
       return { cookie: signed.seal(login, untilMs), maxAgeSeconds: Math.round((untilMs - now()) / 1000) };
     },
     find(cookie) {
       const login = signed.open(cookie);
-      return login === null || endedUntilMs.has(login.id) ? null : login.principal;
+      if (login === null || endedUntilMs.has(login.id)) return null;
+      const { id, principal, untilMs = now() + SESSION_LIFETIME_MS } = login;
+      return { ...principal, login: { id, untilMs } };
     },
+    isOpen: ({ id, untilMs }) => untilMs > now() && !endedUntilMs.has(id),
     async end(cookie) {
       for (const [id, untilMs] of endedUntilMs) if (untilMs <= now()) endedUntilMs.delete(id);
       const login = signed.open(cookie);

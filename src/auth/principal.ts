@@ -20,6 +20,8 @@ export interface Principal {
   readonly limits: CallerLimits;
   /** When its token ends, in milliseconds since the epoch; null: never. */
   readonly expiresAt: number | null;
+  /** The login that it came with, and when that ends (ms); left out: none. */
+  readonly login?: { readonly id: string; readonly untilMs: number };
   /** Its request; left out: none over HTTP. */
   readonly origin?: Omit<Actor, 'id'>;
 }

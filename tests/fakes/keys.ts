@@ -81,6 +81,7 @@ export const NO_CALLERS: Omit<AuthenticatorOptions, 'adminToken'> = {
   keys: { find: () => null, named: () => null, current: () => null },
   jwts: { verify: async () => ({ kind: 'wrong' }) },
   jobTokens: { find: () => null, current: () => null },
+  logins: { isOpen: () => false },
   guesses: { check: () => undefined, wrong: () => undefined, right: () => undefined },
 };
 

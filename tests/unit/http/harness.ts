@@ -112,6 +112,9 @@ export async function startHttp(changes: Changes = {}) {
   const address = Promise.resolve('http://127.0.0.1:3000');
   const jobTokens = createJobTokens({ enabled: true, address, running: () => running, keys });
   const jwts = await createJwtVerifier({ settings: { ...NO_JWTS, ...jwt }, ...clocks, logger });
+  const logins = await createLoginSessions({
+    ...{ secret: Buffer.alloc(32, ADMIN_TOKEN), ended: new FakeEndedLogins(), ...clocks },
+  });
   const app = await createHttpServer({
     settings: { ...DEFAULT_HTTP_SETTINGS, ...settings },
     place: { host: '127.0.0.1', publicUrl: null, trustProxy: [], ...place },
@@ -147,12 +150,10 @@ export async function startHttp(changes: Changes = {}) {
     ],
     measures,
     auth: withCaller({
-      ...{ adminToken: ADMIN_TOKEN, keys, jwts, jobTokens, ...clocks },
+      ...{ adminToken: ADMIN_TOKEN, keys, jwts, jobTokens, logins, ...clocks },
       guesses: createGuesses({ burst: guesses, ...clocks, onRefused: measures.refusedGuess }),
     }),
-    logins: await createLoginSessions({
-      ...{ secret: Buffer.alloc(32, ADMIN_TOKEN), ended: new FakeEndedLogins(), ...clocks },
-    }),
+    logins,
     keys,
     board,
     redactor: createRedactor(),

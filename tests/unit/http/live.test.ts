@@ -343,3 +343,29 @@ describe('/cli/session/:id/ws', () => {
     expect(await refusal(url, upgrade(path(id), [caller]))).toEqual([403, 'auth.forbidden']);
   });
 });
+
+test.each(['the logout', 'twelve hours'])('%s: what the login has opened ends', async (end) => {
+  let now = Date.now();
+  await using http = await startHttp({ clocks: { now: () => now } });
+  const url = await http.listen();
+  const login = await http.app.inject({ method: 'POST', url: '/login', payload: { token: ADMIN_TOKEN } });
+  const headers = { cookie: String(login.headers['set-cookie']).split(';')[0] ?? '', origin: url };
+  using live = await dialLive(url, { transport: 'websocket', headers });
+  expect(await live.ask({ type: 'command', data: SUBSCRIBE })).toMatchObject({ type: 'status' });
+  const { id } = await http.make();
+  const opened = await fetch(`${url}/v1/jobs/${id}/events`, { headers });
+  const asked = { method: 'POST', body: JSON.stringify({ jobId: id }) };
+  const tickets = { ...headers, 'content-type': 'application/json' };
+  const made = await fetch(`${url}/v1/stream-tokens`, { ...asked, headers: tickets });
+  const { ticket } = (await made.json()) as { ticket: string };
+
+  if (end === 'the logout') await fetch(`${url}/logout`, { method: 'POST', headers });
+  else now += 12 * 60 * 60_000;
+  expect(await live.ask({ type: 'cancel', job_id: id })).toMatchObject({
+    data: { code: 'auth.unauthenticated' },
+  });
+  expect((await fetch(`${url}/v1/jobs/${id}/events?ticket=${ticket}`)).status).toBe(401);
+  expect(await live.ended).toBe(4401);
+  await opened.text(); // the stream ends
+  expect(await http.jobs.get(callerOf('caller'), id)).toMatchObject({ cancelRequested: false });
+});
