@@ -44,7 +44,10 @@ export interface JobTokens {
    * @throws AppError redis.unavailable when the key of the job may have been revoked
    */
   find(token: string): { readonly principal: Principal } | 'ended' | null;
-  /** The principal of a job as it is now; null: none of its executions runs here. */
+  /**
+   * The principal of a job as it is now; null: none of its executions runs here.
+   * @throws AppError redis.unavailable as `find`
+   */
   current(principal: Principal): Principal | null;
 }
 
@@ -113,13 +116,7 @@ export function createJobTokens({
     },
     current(principal) {
       const job = running().find(({ jobId }) => principal.id === `job:${jobId}`);
-      return withRights(job, (id) => {
-        try {
-          return keys.byId(id);
-        } catch {
-          return null; // it may have been revoked
-        }
-      });
+      return withRights(job, keys.byId);
     },
   };
 }

@@ -36,12 +36,13 @@ export interface Authenticator {
   createLink(principal: Principal): LoginLink;
   /**
    * The principal of the code of a link, which is used up then.
-   * @throws AppError auth.unauthenticated, auth.too_many_attempts
+   * @throws AppError auth.unauthenticated, auth.too_many_attempts; as `current`: it can come again
    */
   authenticateLink(code: string, from: string): Principal;
   /**
    * A principal that was authenticated before, as it is now; null: its login, its key, its JWT or
    * the execution of its job is over. For logins, tickets and open streams.
+   * @throws AppError redis.unavailable when whether its key is still valid is not known
    */
   current(principal: Principal): Principal | null;
 }
@@ -119,8 +120,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     authenticateToken,
     createLink: links.create,
     authenticateLink(code, from) {
-      const principal = links.take(code);
-      const found = principal === null ? null : current(principal);
+      const found = links.take(code, current);
       if (found !== null) return found;
       const attempt = { token: code, from, keyId: null };
       guesses.check(attempt);

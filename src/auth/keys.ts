@@ -37,7 +37,10 @@ export interface Keys {
    * there is no such key.
    */
   named(token: string): { readonly id: string; readonly genuine: boolean } | null;
-  /** The principal of a key as it is now; null: it was revoked or rotated, or has expired. */
+  /**
+   * The principal of a key as it is now; null: it was revoked or rotated, or has expired.
+   * @throws AppError redis.unavailable as `find`
+   */
   current(key: NonNullable<Principal['key']>): Principal | null;
   /**
    * The principal of a key by its id; null: it is not active, or there is none.
@@ -158,9 +161,13 @@ export function createKeys(options: KeysOptions): Keys {
   const valid = (record: KeyRecord | undefined): Principal | null =>
     record !== undefined && statusNow(record) === 'active' ? principalOf(record) : null;
 
-  const isStale = (): boolean => elapsed() - freshAt > STALE_MS;
   const refuseIfStale = (): void => {
-    if (isStale()) throw new AppError('redis.unavailable', 'whether the key is still valid is not known');
+    if (elapsed() - freshAt <= STALE_MS) return;
+    throw new AppError('redis.unavailable', 'whether the key is still valid is not known');
+  };
+  const byId = (id: string): Principal | null => {
+    refuseIfStale();
+    return valid(known.get(id));
   };
 
   /** Changes a key. Another change at the same time comes before or after this one. */
@@ -222,15 +229,8 @@ export function createKeys(options: KeysOptions): Keys {
       return record === undefined ? null : { id: record.id, genuine: isTokenOf(record, token) };
     },
 
-    current({ id, generation }) {
-      const record = known.get(id);
-      return record?.generation === generation && !isStale() ? valid(record) : null;
-    },
-
-    byId(id) {
-      refuseIfStale();
-      return valid(known.get(id));
-    },
+    current: ({ id, generation }) => (known.get(id)?.generation === generation ? byId(id) : null),
+    byId,
 
     endedSince: (since) =>
       [...known.values()].flatMap((record) => {

@@ -13,8 +13,11 @@ const MAX_LINKS = 1000;
 
 export interface LoginLinks {
   create(principal: Principal): LoginLink;
-  /** The principal of a link, once; null: it was used, is too old, or was never made. */
-  take(code: string): Principal | null;
+  /**
+   * What `use` makes of the principal of a link, once; null: it was used, is too old, or was never
+   * made. A link whose use throws is not used.
+   */
+  take(code: string, use: (principal: Principal) => Principal | null): Principal | null;
 }
 
 export function createLoginLinks(now: () => number = Date.now): LoginLinks {
@@ -28,11 +31,12 @@ export function createLoginLinks(now: () => number = Date.now): LoginLinks {
       links.set(hash('sha256', code), { principal, untilMs });
       return { code, expiresAt: new Date(untilMs).toISOString() };
     },
-    take(code) {
+    take(code, use) {
       const digest = hash('sha256', code);
       const link = links.get(digest);
+      const taken = link === undefined || link.untilMs <= now() ? null : use(link.principal);
       links.delete(digest);
-      return link === undefined || link.untilMs <= now() ? null : link.principal;
+      return taken;
     },
   };
 }

@@ -44,7 +44,13 @@ export function auth(app: HttpApp, identities: Identities): void {
       throw new AppError('auth.forbidden', `this needs a token with the scope ${access}`);
     }
     request.principal = { ...principal, origin: { address: request.ip, requestId: request.id } };
-    request.isStillAllowed = () => isAllowed(authenticator.current(principal), access);
+    request.isStillAllowed = () => {
+      try {
+        return isAllowed(authenticator.current(principal), access);
+      } catch {
+        return false; // a stream that is opened again gets the reason
+      }
+    };
   });
 }
 

@@ -7,13 +7,13 @@ import type { CloseCode, LiveAnswer, LiveRequest } from '../protocol/live.ts';
 import { invalid } from '../protocol/problem.ts';
 import type { Redactor } from '../redactor.ts';
 import type { ActingRequest } from './commands.ts';
-import { type Target, toAppError } from './encoding.ts';
+import { toAppError } from './encoding.ts';
 import type { Feed, Subscribe } from './feeds.ts';
 import { checkRenewal, checkTicket, type Identify } from './identify.ts';
 import { createMessageRate } from './message-rate.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
 import type { BoundSession, LiveConnection, LiveIdentity, LiveMeasures, LiveSocket } from './ports.ts';
-import { messageIdOf, requestOf } from './requests.ts';
+import { messageIdOf, requestOf, targetOf } from './requests.ts';
 import { Subscriptions } from './subscriptions.ts';
 
 /** Time for the first `auth`. */
@@ -34,7 +34,7 @@ export interface ConnectionOptions {
   readonly identify: Identify;
   /** @throws AppError session.not_found */
   find(principal: Principal, sessionId: string): Promise<unknown>;
-  /** The caller as it is now; null: its key or its token is over. */
+  /** As `Authenticator.current`. */
   current(principal: Principal): Principal | null;
   /** Called once, when it has ended. */
   onEnd(code: CloseCode | null): void;
@@ -111,9 +111,12 @@ export class Connection implements LiveConnection {
     if (identity === null) {
       if (now - this.#openedAt >= AUTH_MS) this.close(4401, 'no token came in time');
     } else {
-      const principal = this.#options.current(identity.principal);
-      if (principal === null) this.close(4401, 'the token is over');
-      else this.#subscriptions.endForbidden(principal);
+      try {
+        this.#subscriptions.endForbidden(this.#principal());
+      } catch (error) {
+        if (toAppError(error).code === 'auth.unauthenticated') this.close(4401, 'the token is over');
+        else this.close(1001, 'whether the token is still valid is not known');
+      }
     }
     if (this.#outbox.isStalled()) this.close(4409, TOO_SLOW);
     const silentMs = now - this.#pingedAt;
@@ -252,7 +255,7 @@ export class Connection implements LiveConnection {
 
   /**
    * The caller as it is now, with its address for the audit.
-   * @throws AppError auth.unauthenticated
+   * @throws AppError auth.unauthenticated, redis.unavailable
    */
   #principal(): Principal {
     const { address, requestId } = this.#options.socket;
@@ -285,14 +288,6 @@ export class Connection implements LiveConnection {
       }
     });
   }
-}
-
-/** What a request is about; it is done after earlier ones about the same. */
-function targetOf(request: Target & Pick<ActingRequest, 'data'>): string {
-  const { session_id, job_id, data } = request;
-  if (session_id !== undefined) return `session ${session_id}`;
-  if (job_id !== undefined) return `job ${job_id}`;
-  return data !== undefined && 'approvalId' in data ? `approval ${data.approvalId}` : 'all';
 }
 
 const unauthenticated = (): AppError => new AppError('auth.unauthenticated', 'send an auth message first');

@@ -3,6 +3,8 @@ import { type TSchema, Type } from '#typebox';
 import { type Checker, createChecker } from '../protocol/checker.ts';
 import { LiveCommand, LiveRequest } from '../protocol/live.ts';
 import { invalid, problemsOf } from '../protocol/problem.ts';
+import type { ActingRequest } from './commands.ts';
+import type { Target } from './encoding.ts';
 
 /** Deeper than any request, and far below what overflows the stack of recursive code. */
 const MAX_DEPTH = 64;
@@ -75,4 +77,12 @@ function checkShape(message: object): void {
       open.push({ value: part, depth: depth + 1 });
     }
   }
+}
+
+/** What a request is about; it is done after earlier ones about the same. */
+export function targetOf(request: Target & Pick<ActingRequest, 'data'>): string {
+  const { session_id, job_id, data } = request;
+  if (session_id !== undefined) return `session ${session_id}`;
+  if (job_id !== undefined) return `job ${job_id}`;
+  return data !== undefined && 'approvalId' in data ? `approval ${data.approvalId}` : 'all';
 }

@@ -28,7 +28,7 @@ export const CLOSE_CODES = {
   4409: 'the reader was too slow; subscribe again with the last seq',
   4413: 'a message was too large',
   4429: 'too many messages, or too many connections',
-  1001: 'the server stops; come back in a moment',
+  1001: 'the server stops, or cannot see whether the key is still valid; come back in a moment',
 } as const;
 export type CloseCode = keyof typeof CLOSE_CODES;
 

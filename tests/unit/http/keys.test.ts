@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { NO_LIMITS } from '../../../src/protocol/grant.ts';
 import { eventually } from '../../helpers/eventually.ts';
+import { dialLive } from '../../helpers/live-client.ts';
 import { ADMIN_TOKEN, asAdmin, startHttp } from './harness.ts';
 
 type Http = Awaited<ReturnType<typeof startHttp>>;
@@ -124,6 +125,34 @@ test('the revocation of a key ends its login, its tickets and its open streams',
   expect((await withCookie()).statusCode).toBe(401);
   expect((await fetch(url + ticketed)).status).toBe(401);
   await admin.body?.cancel();
+});
+
+test('without news from Redis what a key has opened is not known to be over: it may come back', async () => {
+  let elapsed = 0;
+  await using http = await startHttp({ clocks: { elapsed: () => elapsed } });
+  const url = await http.listen();
+  const { token } = (await post(http, '/v1/keys', REQUEST)).json();
+  const bearer = { authorization: `Bearer ${token}` };
+  const logIn = (payload: object) => http.app.inject({ method: 'POST', url: '/login', payload });
+  const cookie = String((await logIn({ token })).headers['set-cookie']).split(';')[0] ?? '';
+  const made = await http.app.inject({ method: 'POST', url: '/v1/login-links', headers: bearer });
+  const link = { link: made.json().code };
+  using live = await dialLive(url, { transport: 'websocket', headers: bearer });
+  const stream = await fetch(`${url}/v1/events`, { headers: bearer });
+
+  http.keyRecords.failure = new Error('Redis is away');
+  elapsed = 30_001;
+  expect(await live.ask({ type: 'command', data: { command: 'subscribe' } })).toMatchObject({
+    data: { code: 'redis.unavailable' },
+  });
+  expect(await live.ended).toBe(1001);
+  await stream.text(); // it ends
+  const withCookie = () => http.app.inject({ url: '/v1/jobs', headers: { cookie } });
+  for (const answer of [await withCookie(), await logIn(link)])
+    expect([answer.statusCode, answer.json().code]).toEqual([503, 'redis.unavailable']);
+  http.keyRecords.failure = null;
+  await eventually(async () => (await withCookie()).statusCode === 200);
+  expect((await logIn(link)).statusCode).toBe(204);
 });
 
 test('without news from Redis for half a minute a key is refused, the admin token is not', async () => {
