@@ -25,7 +25,10 @@ export const RAW_ID = 'rawId';
 export const RAW_FORMAT = 'rawFormat';
 
 export interface RawRequestsOptions {
-  /** `auto`: on with the private Redis, where only this user can publish, if nothing is signed. */
+  /**
+   * `auto`: on with the private Redis, if nothing is signed. Every user of this machine can publish
+   * there.
+   */
   readonly mode: 'auto' | 'on' | 'off';
   readonly privateRedis: boolean;
   /** Whether records are signed. */
