@@ -157,7 +157,7 @@ const TESTED: Readonly<Record<string, readonly Where[]>> = {
   ],
   'scripts in the page': [
     [`${HTTP}/page.test.ts`, 'documents run scripts and styles of this server only'],
-    [`${HTTP}/page.test.ts`, 'is no file of the page'],
+    [`${HTTP}/page.test.ts`, 'no other address is a file of the page'],
   ],
   'more jobs than a caller may make': [
     [`${HTTP}/rate-limits.test.ts`, '429'],

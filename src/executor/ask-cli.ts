@@ -13,8 +13,8 @@ export interface CliAnswer {
 }
 
 /**
- * Runs a CLI for its answer. What it leaves in its process group ends with it. Null: it could not be
- * started, was killed, or did not end in time.
+ * Runs a CLI for its answer. What it leaves in its process group ends with it. Null: it could not
+ * be started, was killed, or did not end in time.
  */
 export function askCli(
   binary: string,

@@ -3,7 +3,6 @@
  * only.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
-import { systemCode } from './launch.ts';
 
 /**
  * The variable that every process of an execution carries. Tools inherit it, even under setsid. So
@@ -65,7 +64,7 @@ function readProcFile(path: string): number {
   try {
     descriptor = openSync(path, 'r');
   } catch (error) {
-    if (SHORTAGES.has(systemCode(error))) throw error;
+    if (error instanceof Error && 'code' in error && SHORTAGES.has(String(error.code))) throw error;
     return -1;
   }
   if (buffer.length === 0) buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES);

@@ -77,6 +77,8 @@ export type KnownExecution = Static<typeof KnownExecution>;
 
 /** Header of every answer of the routes below `/v1`, errors included: the node, as below. */
 export const NODE_HEADER = 'x-bullpen-node';
+/** Content type of the events of an execution: only an executor answers with it. */
+export const EVENTS_TYPE = 'application/x-ndjson';
 
 /** Header of every request of a server: its version. Another one may not understand all of it. */
 export const VERSION_HEADER = 'x-bullpen-version';

@@ -3,11 +3,11 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { type TSchema, Type } from '#typebox';
 import { SIGNATURE_WINDOW_MS } from '../auth/request-signature.ts';
 import { AppError, ERROR_CODES, type ErrorCode } from '../errors.ts';
-import { NDJSON } from '../http/event-stream.ts';
 import { type Checker, createChecker } from '../protocol/checker.ts';
 import {
   type CancelRequest,
   ClisAnswer,
+  EVENTS_TYPE,
   ExecutionAnswer,
   ExecutionLine,
   ExecutionsAnswer,
@@ -124,7 +124,7 @@ export function createExecutorClient({
     const answer = await requests.open({ method: 'GET', path, ...(signal && { signal }) });
     noteNode(answer.headers);
     if ('body' in answer) throw refusedBy(answer);
-    if (answer.headers['content-type']?.startsWith(NDJSON) === true) return answer;
+    if (answer.headers['content-type']?.startsWith(EVENTS_TYPE) === true) return answer;
     answer.destroy();
     throw unavailable(new Error('an answer that is not of an executor'), true);
   }
