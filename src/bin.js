@@ -42,3 +42,6 @@ if (inClone && !existsSync(new URL('../dist/typebox/typebox.js', import.meta.url
 }
 const { main } = await (inClone ? import('./main.ts') : import(built));
 process.exitCode = await main(process.argv.slice(2));
+// All is done and said. A connection that nothing answers, as to a Redis that hangs, may not keep a
+// stopped server alive.
+setTimeout(() => process.exit(), 5000).unref();

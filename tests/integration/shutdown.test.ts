@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { createServer } from 'node:net';
@@ -5,6 +6,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
 import { fakePrompt } from '../helpers/fake-cli.ts';
 import { descendants, isAlive } from '../helpers/proc.ts';
+import { PROGRAM } from '../helpers/program.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { tempDir } from '../helpers/temp.ts';
 import {
@@ -179,6 +181,13 @@ it('SIGTERM ends a server whose Redis is frozen', async () => {
 
   expect(below.filter(isAlive)).toEqual([]);
   expect(server.log()).not.toContain('a part did not stop cleanly');
+});
+
+it('a program that is done leaves, whatever would keep it open', () => {
+  const keepsOpen = ['--import', 'data:text/javascript,setInterval(() => {}, 1e6)'];
+  const command = ['--no-warnings', ...keepsOpen, PROGRAM, '--version'];
+  const { status, signal } = spawnSync(process.execPath, command, { timeout: 50_000 });
+  expect({ code: status, signal }).toEqual(CLEAN);
 });
 
 it('a server that cannot have its port says so and ends, its Redis too', async () => {
