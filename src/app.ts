@@ -358,7 +358,7 @@ async function startParts(options: AppOptions, life: Lifecycle): Promise<App> {
     place: settings,
     ...{ jobs, manyJobs, batches, batchFeed, events, changes, health },
     ...{ sessions, sessionFeed, terminals, approvals: decisions },
-    ...{ live: settings, isNewMessage: sessionRecords.isNewMessage },
+    live: settings,
     processes: createProcessService({
       ...{ executor, jobs, sessions, processes, providers, note: audit.note },
     }),

@@ -8,7 +8,6 @@ import { createStreamTickets } from '../auth/signed-values.ts';
 import { createLiveCore, type LiveSettings } from '../live/core.ts';
 import { createLogLimit } from '../log.ts';
 import type { SettingInForce } from '../protocol/server-info.ts';
-import type { SessionRecords } from '../records/session-ports.ts';
 import type { Redactor } from '../redactor.ts';
 import { auth } from './auth.ts';
 import { bodyParsing } from './body.ts';
@@ -84,7 +83,6 @@ export interface HttpServerOptions {
   readonly sessionFeed: SessionFeed;
   readonly terminals: Terminals;
   readonly approvals: ApprovalService;
-  readonly isNewMessage: SessionRecords['isNewMessage'];
   readonly live: LiveSettings & { readonly liveOrigins: readonly string[] };
   readonly changes: ChangeFeed;
   readonly health: Health;
@@ -125,7 +123,6 @@ export async function createHttpServer({
   sessionFeed,
   terminals,
   approvals,
-  isNewMessage,
   live: liveSettings,
   changes,
   health,
@@ -188,7 +185,7 @@ export async function createHttpServer({
   eventRoutes(app, { jobs, events, sessions, sessionFeed, changes, tickets, ...streams });
   const live = createLiveCore({
     settings: liveSettings,
-    services: { jobs, sessions, terminals, approvals, limits: callers, isNewMessage },
+    services: { jobs, sessions, terminals, approvals, limits: callers },
     feeds: { jobs, sessions, events, sessionFeed, changes },
     ...{ authenticator, tickets, redactor, measures },
     logger: logger.child({ component: 'live' }),

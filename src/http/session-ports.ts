@@ -72,8 +72,12 @@ export interface Sessions {
     id: string,
     page: { readonly limit: number; readonly cursor: string | null },
   ): Promise<Page<Turn>>;
-  /** Stops the running turn. */
-  interrupt(principal: Principal, id: string): Promise<Session>;
+  /**
+   * Stops the running turn; a message stops one.
+   * @param messageId null: it is no message
+   * @returns whether the message did so before
+   */
+  interrupt(principal: Principal, id: string, messageId: string | null): Promise<boolean>;
   /** @throws AppError session.not_found, also when its CLI has not begun it; limit.sessions */
   fork(
     principal: Principal,

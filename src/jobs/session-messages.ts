@@ -46,8 +46,12 @@ export interface SessionMessagesOptions {
 }
 
 export interface SessionMessages extends Pick<Sessions, 'message' | 'messageJob'> {
-  /** Stops the turn that runs or is next; nothing, when there is none. */
-  interrupt(principal: Principal, sessionId: string, except?: string): Promise<void>;
+  /**
+   * Stops the turn that runs or is next; nothing, when there is none. A message stops one turn.
+   * @param messageId null: it is no message, and acts each time
+   * @returns whether the message has stopped a turn, or found none, before
+   */
+  interrupt(principal: Principal, sessionId: string, messageId: string | null): Promise<boolean>;
 }
 
 export function createSessionMessages({
@@ -168,11 +172,24 @@ export function createSessionMessages({
     return { messageId, delivered: 'next', jobId: job.id };
   }
 
-  async function interrupt(principal: Principal, sessionId: string, except?: string): Promise<void> {
-    const [head] = await sessionRecords.open(sessionId);
-    if (head === undefined || head === except) return;
-    const result = await records.interrupt(head, INTERRUPTED, actorOf(principal));
-    if (result.kind === 'cancelled') await queue.remove(head);
+  async function interrupt(
+    principal: Principal,
+    sessionId: string,
+    messageId: string | null,
+    head?: string,
+  ): Promise<boolean> {
+    const jobId = head ?? (await sessionRecords.open(sessionId))[0] ?? NO_JOB;
+    const message = messageId === null ? null : { session: sessionId, id: messageId };
+    const { kind } = await records.interrupt(jobId, INTERRUPTED, actorOf(principal), message);
+    if (kind === 'cancelled') await queue.remove(jobId);
+    return kind === 'repeated';
+  }
+
+  /** Stops the turn before a job that takes its place, once. */
+  async function interruptBefore(principal: Principal, sessionId: string, jobId: string): Promise<void> {
+    const open = await sessionRecords.open(sessionId);
+    // A later turn is not meant, when the job has had its own.
+    if (open.indexOf(jobId) > 0) await interrupt(principal, sessionId, jobId, open[0]);
   }
 
   async function message(
@@ -188,8 +205,8 @@ export function createSessionMessages({
       return { steered: await steer(principal, found, prompt, idempotency) };
     }
     const created = await nextTurn(principal, found, prompt, idempotency);
-    // A repeated request stops no second turn.
-    if (delivery === 'interrupt' && !created.replayed) await interrupt(principal, id, created.job.id);
+    // Also of a repeated request, whose first one may have failed after it had made the job.
+    if (delivery === 'interrupt') await interruptBefore(principal, id, created.job.id);
     return { created };
   }
 
@@ -215,6 +232,9 @@ function messageIdOf(principal: Principal, idempotency: Idempotency | null): str
   // Version 8: made from a name by a hash of one's own choice (RFC 9562).
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
+
+/** Without an open turn: the message is remembered, and stops no later one. */
+const NO_JOB = '';
 
 /** The outcome of a turn that is interrupted before a CLI ran for it. */
 const INTERRUPTED = jobOutcome(

@@ -184,11 +184,11 @@ export function createSessionService({
       return store.run('sessions.turns', { id, ...page });
     },
 
-    async interrupt(principal, id) {
+    async interrupt(principal, id, messageId) {
       const { row } = await finder.find(principal, id);
-      if (row.kind === 'terminal') await terminals.interrupt(principal, id);
-      else await messages.interrupt(principal, id);
-      return get(principal, id);
+      if (row.kind !== 'terminal') return messages.interrupt(principal, id, messageId);
+      await terminals.interrupt(principal, id);
+      return false;
     },
 
     async fork(principal, id, idempotency) {

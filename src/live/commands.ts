@@ -10,7 +10,6 @@ import { invalid } from '../protocol/problem.ts';
 import { checkPromptText } from '../protocol/prompt.ts';
 import { ULID } from '../protocol/schema.ts';
 import type { MessageRequest } from '../protocol/session.ts';
-import type { SessionRecords } from '../records/session-ports.ts';
 
 export interface LiveServices {
   readonly jobs: Pick<Jobs, 'cancel'>;
@@ -18,7 +17,6 @@ export interface LiveServices {
   readonly terminals: Terminals;
   readonly approvals: Pick<ApprovalService, 'decide'>;
   readonly limits: RequestLimits;
-  readonly isNewMessage: SessionRecords['isNewMessage'];
 }
 
 type Command = Extract<LiveRequest, { type: 'command' }>;
@@ -49,7 +47,7 @@ export function demand(principal: Principal, scope: Scope): void {
 
 /** Does everything but `subscribe` and `unsubscribe`. */
 export function createCommands(services: LiveServices) {
-  const { jobs, sessions, terminals, approvals, limits, isNewMessage } = services;
+  const { jobs, sessions, terminals, approvals, limits } = services;
 
   async function prompt(
     principal: Principal,
@@ -85,9 +83,7 @@ export function createCommands(services: LiveServices) {
     const messageId = request.message_id;
     if (kind === 'terminal')
       return (await terminals.ask(principal, id, { kind: 'signal', signal: 'INT', messageId })).repeated;
-    if (!(await isNewMessage(id, messageId))) return true;
-    await sessions.interrupt(principal, id);
-    return false;
+    return sessions.interrupt(principal, id, messageId);
   }
 
   async function cancel(principal: Principal, request: ActingRequest, force: boolean): Promise<LiveAnswer> {

@@ -86,7 +86,10 @@ export function createJobRecords(
     },
 
     cancel: (id, force, outcome, by = null) => stop({ id, force, ...outcomeBy(outcome, by) }),
-    interrupt: (id, outcome, by = null) => stop({ id, interrupt: true, ...outcomeBy(outcome, by) }),
+    interrupt(id, outcome, by = null, message = null) {
+      const once = message && { session: message.session, messageId: message.id };
+      return stop({ id, interrupt: true, ...outcomeBy(outcome, by), ...once });
+    },
 
     async change(id, { tags, metadata, archived, priority, runAt }, by = null) {
       const reply = await scripts.run('change', {
@@ -131,6 +134,7 @@ export function createJobRecords(
 
   async function stop(args: ScriptArguments): Promise<CancelResult> {
     const [kind, status] = (await scripts.run('cancel', args)) as string[]; // the script's replies
+    // `repeated` only for an interrupt, whose answer has it.
     return kind === 'finished' ? ({ kind, status } as CancelResult) : ({ kind } as CancelResult);
   }
 

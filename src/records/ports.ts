@@ -146,8 +146,15 @@ export interface JobRecords {
   /**
    * Stops a running turn without its process, where the CLI can; a job that does not run ends now.
    * @param by as of `cancel`
+   * @param message that asks for it: one of the last 1,000 of its session that did so acts once,
+   *   also when it names another job then
    */
-  interrupt(id: string, outcome: Outcome, by?: Actor | null): Promise<CancelResult>;
+  interrupt(
+    id: string,
+    outcome: Outcome,
+    by?: Actor | null,
+    message?: { readonly session: string; readonly id: string } | null,
+  ): Promise<CancelResult | { readonly kind: 'repeated' }>;
   /** @param by as of `cancel`, with the job's project */
   change(id: string, change: RecordChange, by?: OwnedAct | null): Promise<ChangeResult>;
   /**

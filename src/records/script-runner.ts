@@ -11,7 +11,7 @@ import { sharedDefinitions } from './script-text.ts';
 /** The files in `scripts/`: one per step of the protocol. */
 const SCRIPTS = [
   ...['create', 'recall', 'cancel', 'change', 'remove'],
-  ...['session-create', 'session-open', 'session-close', 'session-remove', 'session-message'],
+  ...['session-create', 'session-open', 'session-close', 'session-remove'],
   ...['terminal-append', 'terminal-move', 'node-ask', 'node-take', 'node-answer'],
   ...['batch-open', 'batch-add', 'batch-read', 'batch-entries'],
   ...['submit', 'claim', 'give-back', 'peek', 'owned', 'renew', 'append', 'finish', 'adopt'],

@@ -170,11 +170,6 @@ export interface SessionRecords {
    * approval, or is next.
    */
   open(id: string): Promise<readonly string[]>;
-  /**
-   * Whether no message with this id was seen in the session before, on any node. It remembers the
-   * last 1,000.
-   */
-  isNewMessage(id: string, messageId: string): Promise<boolean>;
   /** Removes the record and its stream. False: a turn has not ended, or its program runs. */
   remove(id: string, by: OwnedAct): Promise<boolean>;
   /**

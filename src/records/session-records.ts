@@ -129,10 +129,6 @@ export function createSessionRecords(
       return (await scripts.run('session-remove', { id, project, ...actorArguments(actor) })) === 1;
     },
 
-    async isNewMessage(id, messageId) {
-      return (await scripts.run('session-message', { id, messageId })) === 1;
-    },
-
     async events(id, after, limit) {
       const events: SessionStoredEvent[] = [];
       for (let seq = after; events.length < limit; ) {

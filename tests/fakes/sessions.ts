@@ -12,6 +12,7 @@ import {
   sessionLinks,
   type Turn,
 } from '../../src/protocol/session.ts';
+import { createIsNewMessage } from './terminals.ts';
 
 /** The Sessions port in memory. Nothing runs by itself: a test sets a status with `move`. */
 export class FakeSessions implements Sessions {
@@ -21,10 +22,13 @@ export class FakeSessions implements Sessions {
   readonly interrupted: string[] = [];
   /** Thrown by the next call, once. */
   failNext: AppError | null = null;
+  /** Thrown by the next interrupt, once. */
+  failInterrupt: AppError | null = null;
   /** The answer to the next messages into a running turn. */
   delivered: 'steered' | 'next' = 'steered';
   /** All sessions, by id. */
   readonly held = new Map<string, Session>();
+  readonly #isNew = createIsNewMessage();
   readonly #keys = new Map<string, { readonly fingerprint: string; readonly id: string }>();
   readonly #jobs: Pick<Jobs, 'create' | 'get'>;
 
@@ -76,10 +80,14 @@ export class FakeSessions implements Sessions {
     return { data: [] as Turn[], nextCursor: null };
   }
 
-  async interrupt(principal: Principal, id: string) {
-    const session = this.#find(principal, id);
-    this.interrupted.push(id);
-    return session;
+  async interrupt(principal: Principal, id: string, messageId: string | null) {
+    this.#find(principal, id);
+    const error = this.failInterrupt;
+    this.failInterrupt = null;
+    if (error !== null) throw error;
+    const repeated = messageId !== null && !(await this.#isNew(id, messageId));
+    if (!repeated) this.interrupted.push(id);
+    return repeated;
   }
 
   async fork(principal: Principal, id: string, key: Idempotency | null) {

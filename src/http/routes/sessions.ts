@@ -203,7 +203,8 @@ export function sessionRoutes(app: HttpApp, sessions: Sessions): void {
     },
     async (request, reply) => {
       const id = sessionIdOf(request.params);
-      return reply.code(202).send(await sessions.interrupt(principalOf(request), id));
+      await sessions.interrupt(principalOf(request), id, null);
+      return reply.code(202).send(await sessions.get(principalOf(request), id));
     },
   );
 

@@ -1,8 +1,10 @@
 -- CANCEL: ends a job that does not run; asks the node of a running one to stop it, or its turn.
 -- args    id, force, interrupt (whether the process may go on for its session), outcome (JSON); by,
---         byAddress, byRequest
--- answer  {'gone'} | {'finished', status}: it had ended before | {'cancelled'} | {'requested'}
+--         byAddress, byRequest; of a message that acts once: session, messageId
+-- answer  {'gone'} | {'finished', status}: it had ended before | {'cancelled'} | {'requested'} |
+--         {'repeated'}: the message has acted before
 
+if args.messageId and not isNewMessage(args.session, args.messageId) then return { 'repeated' } end
 local id = args.id
 local job = readJob(id, 'status', 'cancel', 'project')
 local function auditCancel()

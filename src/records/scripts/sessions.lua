@@ -7,7 +7,20 @@ local function turnsKey(id) return P .. ':session:' .. id .. ':open' end
 local function asksKey(id) return P .. ':session:' .. id .. ':asks' end
 
 -- Messages that were seen in a session, by time.
+local MAX_SEEN = 1000
 local function seenKey(id) return P .. ':session:' .. id .. ':seen' end
+-- Whether a message is new in a session; remembers it.
+local function isNewMessage(id, messageId)
+  local key = seenKey(id)
+  local added = redis.pcall('ZADD', key, 'NX', now, messageId)
+  if isError(added, 'WRONGTYPE') then
+    redis.call('DEL', key)
+    added = redis.call('ZADD', key, now, messageId)
+  end
+  redis.call('ZREMRANGEBYRANK', key, 0, -MAX_SEEN - 1)
+  redis.call('PEXPIRE', key, KEEP_SESSIONS_MS)
+  return added == 1
+end
 -- The terminals that are not over: id → node.
 local TERMINALS = P .. ':terminals'
 

@@ -156,4 +156,18 @@ export function cancelling(bench: () => Bench): void {
     expect(await bench().records.interrupt(id, CANCELLED)).toEqual({ kind: 'finished', status: 'cancelled' });
     expect(await bench().records.interrupt('none', CANCELLED)).toEqual({ kind: 'gone' });
   });
+
+  it('a message interrupts once, also with another job; the last 1,000 of a session are known', async () => {
+    const [session, other, later] = [ulid(), ulid(), await create(bench())];
+    const send = async (message: string, to = session, job = 'none') => {
+      const given = { session: to, id: message };
+      return (await bench().records.interrupt(job, CANCELLED, null, given)).kind;
+    };
+    expect([await send('m'), await send('m', session, later)]).toEqual(['gone', 'repeated']);
+    expect((await bench().record(later)).status).toBe('queued');
+    expect(await send('m', other, later)).toBe('cancelled');
+    await bench().tick();
+    for (let n = 0; n < 1000; n += 1) await send(`m${n}`);
+    expect([await send('m999'), await send('m1'), await send('m')]).toEqual(['repeated', 'repeated', 'gone']);
+  });
 }

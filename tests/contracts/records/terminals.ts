@@ -224,19 +224,6 @@ export function terminals(bench: () => Bench): void {
     await eventually(async () => (await records().readers(id)) === 1);
   });
 
-  it('a message is new once; the last 1,000 of a session are remembered', async () => {
-    const [id, other] = [await made(), await made()];
-    const { sessions } = bench();
-    expect(await sessions.isNewMessage(id, 'm')).toBe(true);
-    expect(await sessions.isNewMessage(id, 'm')).toBe(false);
-    expect(await sessions.isNewMessage(other, 'm')).toBe(true);
-    await bench().tick();
-    for (let n = 0; n < 1000; n += 1) expect(await sessions.isNewMessage(id, `m${n}`)).toBe(true);
-    expect(await sessions.isNewMessage(id, 'm999')).toBe(false);
-    expect(await sessions.isNewMessage(id, 'm1')).toBe(false);
-    expect(await sessions.isNewMessage(id, 'm')).toBe(true);
-  });
-
   it('no message and no job moves it by the table of a chat', async () => {
     const id = await made();
     await records().move(id, move('idle'));

@@ -37,7 +37,7 @@ import { FakeManyJobs } from '../../fakes/many-jobs.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { FakeProcesses } from '../../fakes/processes.ts';
 import { FakeSessionFeed, FakeSessions } from '../../fakes/sessions.ts';
-import { createIsNewMessage, FakeTerminals, LIVE_SETTINGS } from '../../fakes/terminals.ts';
+import { FakeTerminals, LIVE_SETTINGS } from '../../fakes/terminals.ts';
 import { FakeUsage } from '../../fakes/usage.ts';
 import { PROVIDER_HOST, providerSettings } from '../providers/settings.ts';
 
@@ -124,7 +124,6 @@ export async function startHttp(changes: Changes = {}) {
     batchFeed,
     events,
     ...{ sessions, sessionFeed, approvals, terminals, live: { ...LIVE_SETTINGS, ...live } },
-    isNewMessage: createIsNewMessage(),
     changes: createChangeFeed({
       log: changeLog,
       doorbells: changeLog.doorbells,

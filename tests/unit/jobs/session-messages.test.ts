@@ -39,6 +39,14 @@ function setUp(
   /** Whether the limits had counted each new job before. */
   const counted: boolean[] = [];
   const interrupted: string[] = [];
+  const seen = new Set<string>();
+  /** The jobs that were made and have not ended, in order. */
+  const open: string[] = [];
+  async function make(...asked: Parameters<FakeJobs['create']>) {
+    const created = await jobs.create(...asked);
+    if (!created.replayed) open.push(created.job.id);
+    return created;
+  }
   const withdrawn: string[] = [];
   const noted: string[] = [];
   /** The state of every message; a test changes it. */
@@ -48,6 +56,7 @@ function setUp(
     running,
     made: null as string | null,
     limited: false,
+    isAway: false,
   };
   const refused = { resolve: null as AppError | null };
   // as: only these fields are used
@@ -64,22 +73,27 @@ function setUp(
       get: jobs.get.bind(jobs),
       create(...asked) {
         counted.push(false);
-        return jobs.create(...asked);
+        return make(...asked);
       },
       createCounted(...asked) {
         counted.push(true);
-        return jobs.create(...asked);
+        return make(...asked);
       },
     },
     records: {
       read: async () => ({ request: resolvedPrompt({ permissionMode: 'fullAccess' }) }) as JobRecord, // as above
       recall: async () => (now.made === null ? null : { kind: 'replayed', jobId: now.made }),
-      async interrupt(id) {
+      async interrupt(id, _outcome, _by, message = null) {
+        if (now.isAway) throw new AppError('redis.unavailable', 'Redis cannot be reached');
+        if (message !== null && seen.has(message.id)) return { kind: 'repeated' };
+        if (message !== null) seen.add(message.id);
         interrupted.push(id);
         return { kind: 'requested' };
       },
     },
-    sessionRecords: { open: async () => (now.running ? [RUNNING] : []) },
+    sessionRecords: {
+      open: async () => (now.running ? [RUNNING, ...open] : open),
+    },
     steering: {
       async send(jobId, message, sender) {
         if (!now.running) return 'not_running';
@@ -109,7 +123,7 @@ function setUp(
     note: (by, act) => void noted.push(`${by.id} ${act.action} ${act.target}`),
     steerMs: 30,
   });
-  return { messages, jobs, sent, senders, counted, interrupted, withdrawn, noted, now, refused };
+  return { messages, jobs, open, sent, senders, counted, interrupted, withdrawn, noted, now, refused };
 }
 
 const steer = { prompt: 'Use tabs', delivery: 'steer' } as const;
@@ -134,6 +148,28 @@ describe('a message', () => {
     for (let i = 0; i < 2; i += 1)
       await messages.message(ANN, SESSION, { prompt: 'No', delivery: 'interrupt' }, KEY);
     expect(interrupted).toEqual([RUNNING]);
+  });
+
+  it('that interrupts, and could not, stops the turn before it when its request is repeated', async () => {
+    const { messages, jobs, interrupted, now } = setUp();
+    const stop = () => messages.message(ANN, SESSION, { prompt: 'No', delivery: 'interrupt' }, KEY);
+    now.isAway = true;
+    await expect(stop()).rejects.toMatchObject({ code: 'redis.unavailable' });
+    now.isAway = false;
+    await stop();
+    expect([jobs.requests.length, interrupted]).toEqual([1, [RUNNING]]);
+  });
+
+  it.each(['runs', 'has ended'])('that interrupts stops no later turn when its own %s', async (which) => {
+    const { messages, open, interrupted, now } = setUp();
+    const stop = () => messages.message(ANN, SESSION, { prompt: 'No', delivery: 'interrupt' }, KEY);
+    now.isAway = true;
+    await expect(stop()).rejects.toMatchObject({ code: 'redis.unavailable' });
+    Object.assign(now, { isAway: false, running: false });
+    await messages.message(ANN, SESSION, { prompt: 'Later' }, null);
+    if (which === 'has ended') open.shift();
+    await stop();
+    expect(interrupted).toEqual([]);
   });
 
   it('that interrupts is the next turn when nothing runs', async () => {

@@ -71,6 +71,15 @@ test('an interrupt acts once for each message_id', async () => {
   expect(bench.sessions.interrupted).toEqual([session.id, session.id]);
 });
 
+test('an interrupt that was refused was not done: it acts when it comes again with its id', async () => {
+  const { bench, command, session } = await withSession();
+  bench.sessions.failInterrupt = new AppError('redis.unavailable', 'Redis cannot be reached');
+  const interrupt = () => command({ command: 'interrupt' }, { session_id: session.id, message_id: 'a' });
+  expect(codeOf(await interrupt())).toBe('redis.unavailable');
+  expect((await interrupt()).data).toEqual({ command: 'interrupt', repeated: false });
+  expect(bench.sessions.interrupted).toEqual([session.id]);
+});
+
 test('cancel cancels a job, or interrupts the session', async () => {
   const { bench, live, session, job } = await withSession();
   const cancelled = await live.ask({ type: 'cancel', job_id: job.id, data: { force: true } });

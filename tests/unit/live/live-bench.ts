@@ -15,7 +15,7 @@ import { FakeEventHub } from '../../fakes/event-hub.ts';
 import { FakeJobs } from '../../fakes/jobs.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { FakeSessionFeed, FakeSessions } from '../../fakes/sessions.ts';
-import { createIsNewMessage, FakeTerminals, LIVE_SETTINGS } from '../../fakes/terminals.ts';
+import { FakeTerminals, LIVE_SETTINGS } from '../../fakes/terminals.ts';
 import { eventually } from '../../helpers/eventually.ts';
 
 export const OWNER = callerOf('owner', 'owner', [
@@ -42,7 +42,7 @@ export function liveBench(changes: Partial<Pick<LiveCoreOptions, 'settings'>> = 
   const core = createLiveCore({
     settings: LIVE_SETTINGS,
     services: {
-      ...{ jobs, sessions, terminals, approvals, isNewMessage: createIsNewMessage() },
+      ...{ jobs, sessions, terminals, approvals },
       limits: {
         async takeRequest({ id }) {
           counted.push(id);
