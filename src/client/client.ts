@@ -42,10 +42,12 @@ const RESUME_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_0
 
 /**
  * A client of one server. It makes no request by itself and holds no connection open between calls.
- * @throws TypeError for a token that no header can carry; the message does not quote the token
+ * @throws TypeError for a token that is no text, or that no header can carry; the message does not
+ *   quote the token
  */
 export function createClient(given: ClientOptions): Client {
-  if (given.token !== null && !/^[\x21-\x7e]+$/.test(given.token))
+  // A program in JavaScript may give the value of a variable that is not set.
+  if (given.token !== null && !(typeof given.token === 'string' && /^[\x21-\x7e]+$/.test(given.token)))
     throw new TypeError('the token is not visible ASCII');
   const server: StreamOptions = {
     url: given.url,

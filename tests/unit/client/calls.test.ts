@@ -113,6 +113,12 @@ describe('a failure', () => {
     expect(client.waits).toEqual([]);
   });
 
+  it('is at once for a token that is no text, such as a variable that is not set', () => {
+    // as: what a program in JavaScript can do
+    for (const token of [undefined, 7, ''] as readonly unknown[] as readonly string[])
+      expect(() => clientOf('http://127.0.0.1:9', { token })).toThrow(TypeError);
+  });
+
   it('never holds the token', async () => {
     expect(() => clientOf('http://127.0.0.1:9', { token: 'se\ncret' })).toThrow(/^(?!.*cret).*ASCII/);
     const server = await startScriptedServer(problem(401, 'auth.unauthenticated'));
