@@ -110,6 +110,7 @@ describe('bullpen up and down', () => {
     expect(up).toMatchObject({ code: 0, out: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\n$/) });
     expect(beside).toMatchObject({ code: 0, out: up.out });
     for (const { err } of [up, beside]) expect(err).toContain('stop it with: bullpen down');
+    expect(up.err + beside.err).toContain(`page: ${addressIn(up)}/; token: `);
     expect(up.err + beside.err).toContain(join(user.data, 'server.log'));
     const { pid = 0 } = user.note() ?? {};
 

@@ -41,7 +41,7 @@ the address on stdout.`,
     const as = unit === null ? '' : `, as the systemd unit ${unit} of this user`;
     const lines = [
       `the server runs in the background${as}`,
-      `page: ${client.url}/docs; token: ${home}/token; log: ${logFile}`,
+      `page: ${client.url}/; token: ${home}/token; log: ${logFile}`,
       'stop it with: bullpen down',
     ];
     return report(context, client, lines.join('\n'));
