@@ -21,7 +21,7 @@ export const REQUEST_OPTIONS = {
     'tools to allow without asking, as the CLI names them: Read,Bash(git *)',
   ),
   'disallowed-tools': repeatable('LIST', 'tools to forbid'),
-  'on-permission-denied': text('ACTION', 'report (default) or fail'),
+  'on-permission-denied': text('ACTION', 'report (default), fail or ask a person'),
   background: text('ACTION', 'stop or wait for tasks and wake-ups that go on after the answer'),
   'max-turns': text('N', 'maximum turns of the model'),
   'max-cost-usd': text('USD', 'maximum cost in dollars'),

@@ -7,6 +7,9 @@ import { withTransitions } from '../../scripts/session-docs.ts';
 import { renderEnvExample, renderSettingsPage } from '../../scripts/settings-docs.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { SETTINGS } from '../../src/config/schema.ts';
+import { Job, WAIT_REASONS } from '../../src/protocol/job.ts';
+import { Outcome } from '../../src/protocol/outcome.ts';
+import { promptOptions } from '../../src/protocol/prompt.ts';
 import { SESSION_STATUSES, SESSION_TRIGGERS } from '../../src/protocol/session-states.ts';
 
 const read = (path: string): string =>
@@ -35,6 +38,34 @@ describe('what is generated from the tables in the code', () => {
 
   it('docs/api.md has the table of error codes as the code has it', () => {
     expect(withErrorCodes(read('docs/api.md')), HOW).toBe(read('docs/api.md'));
+  });
+
+  it('docs/api.md has the bounds of each field of a request', () => {
+    const page = read('docs/api.md');
+    const section = page.slice(page.indexOf("## A job's request\n"), page.indexOf('## A job\n'));
+    const { maxAttempts } = promptOptions.retry.properties;
+    const bounds = ['maximum', 'maxItems', 'maxLength', 'maxProperties'];
+    for (const [name, schema] of Object.entries({ ...promptOptions, 'retry.maxAttempts': maxAttempts })) {
+      const lines = section.split('\n').filter((line) => line.includes(`\`${name}\``));
+      for (const bound of bounds.flatMap((key): number[] => Reflect.get(schema, key) ?? [])) {
+        const shown = name.endsWith('Ms') ? `${bound / 86_400_000} day` : bound.toLocaleString('en');
+        expect(lines.join('\n'), name).toContain(shown);
+      }
+    }
+  });
+
+  it('docs/api.md has each field of a job and its outcome, and each reason why a job waits', () => {
+    const page = read('docs/api.md');
+    const [example = ''] = page.slice(page.indexOf('## A job\n')).split('```\n\n', 1);
+    for (const { properties } of [Job, Outcome])
+      for (const name of Object.keys(properties)) expect(example).toContain(`"${name}":`);
+    const why = page.slice(
+      page.indexOf('A job that does not run says why:'),
+      page.indexOf('## Executions\n'),
+    );
+    // No job waits for another job yet.
+    for (const reason of WAIT_REASONS.filter((one) => one !== 'dependency'))
+      expect(why).toContain(`\`${reason}\``);
   });
 
   it('docs/sessions.md has the transitions of sessions as the code has them', () => {
