@@ -103,6 +103,24 @@ export function untilGone(request: FastifyRequest, reply: FastifyReply, stopping
   return AbortSignal.any([refused.signal, untilLeft(request, reply, stopping)]);
 }
 
+/**
+ * The parts of an answer that is made at the pace of its reader, which is no work of the server.
+ * @throws AppError auth.forbidden, server.stopping: then the answer breaks off, because one that
+ *   ends as usual would look whole
+ */
+export async function* whileAllowed<Part>(
+  request: FastifyRequest,
+  stopping: AbortSignal,
+  parts: AsyncIterable<Part>,
+): AsyncGenerator<Part> {
+  request.beginWaiting();
+  for await (const part of parts) {
+    if (stopping.aborted) throw new AppError('server.stopping', 'the server is stopping');
+    if (!request.isStillAllowed()) throw new AppError('auth.forbidden', 'the caller may no longer read this');
+    yield part;
+  }
+}
+
 /** The raw response with the headers set so far, for a route that writes the answer itself. */
 export function takeOver(reply: FastifyReply): ServerResponse {
   reply.hijack();

@@ -10,7 +10,7 @@ import { closed } from '../../protocol/schema.ts';
 import { NDJSON, SSE, sendEvents } from '../event-stream.ts';
 import { exampleBatch, exampleBatchCreated, exampleBatchResult } from '../examples.ts';
 import { negotiate } from '../headers.ts';
-import { type HttpApp, principalOf, untilGone } from '../http-app.ts';
+import { type HttpApp, principalOf, untilGone, whileAllowed } from '../http-app.ts';
 import { answer, emptyAnswer, errorAnswers, LIMITS, pageOf, shared } from '../openapi.ts';
 import {
   BatchParams,
@@ -148,7 +148,8 @@ export function batchRoutes(
       },
     },
     async (request, reply) => {
-      const results = await batches.results(principalOf(request), batchIdOf(request.params));
+      const all = await batches.results(principalOf(request), batchIdOf(request.params));
+      const results = whileAllowed(request, app.stopping, all);
       const sent = (line: BatchResult) => ({ kind: 'result', id: line.index, data: line });
       return sendEvents(reply, results, { contentType: NDJSON, sent, heartbeatMs, onCut });
     },

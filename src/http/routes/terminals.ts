@@ -13,7 +13,7 @@ import {
   TerminalSize,
 } from '../../protocol/terminal.ts';
 import { exampleCommand } from '../examples.ts';
-import { type HttpApp, principalOf } from '../http-app.ts';
+import { type HttpApp, principalOf, whileAllowed } from '../http-app.ts';
 import { answer, errorAnswers, pageOf } from '../openapi.ts';
 import {
   DEFAULT_LIMIT,
@@ -185,12 +185,10 @@ export function terminalRoutes(app: HttpApp, terminals: Terminals): void {
         for (let part = first; ; part = await partFrom(part.next)) {
           yield part.text;
           if (part.next === null) return;
-          // An error breaks the answer off: ended as usual, it would look like the whole recording.
-          if (!request.isStillAllowed())
-            throw new AppError('auth.forbidden', 'the caller may no longer read the recording');
         }
       }
-      return reply.header('content-type', ASCIICAST).send(Readable.from(parts()));
+      const recording = Readable.from(whileAllowed(request, app.stopping, parts()));
+      return reply.header('content-type', ASCIICAST).send(recording);
     },
   );
 

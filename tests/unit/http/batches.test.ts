@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
+import { callerOf } from '../../fakes/principals.ts';
 import { asAdmin, asCaller, startHttp } from './harness.ts';
 
 type Http = Awaited<ReturnType<typeof startHttp>>;
@@ -229,4 +230,25 @@ test('the results are lines of JSON, page after page', async () => {
   expect(asJson.statusCode).toBe(406);
   const foreign = await http.app.inject({ url: '/v1/batches/no-id/results', headers: asCaller });
   expect(foreign.json().code).toBe('batch.not_found');
+});
+
+test.each(['its key is revoked', 'the server stops'])('the results break off when %s', async (why) => {
+  await using http = await startHttp();
+  const admin = callerOf('admin');
+  const { batch } = await http.batches.create(callerOf('x', 'default'), [], null);
+  const key = await http.keys.create(admin, { name: 'x', project: 'default', scopes: ['jobs:read'] }, null);
+  const line = {
+    ...{ index: 0, customId: null, jobId: 'J0', status: 'queued' as const, outcome: null, error: null },
+  };
+  http.batches.results = async () =>
+    (async function* () {
+      yield [line];
+      if (why === 'the server stops') http.app.beginStopping();
+      else await http.keys.revoke(admin, key.id);
+      yield [{ ...line, index: 1 }];
+    })();
+  const url = `${await http.listen()}/v1/batches/${batch.id}/results`;
+  const answer = await fetch(url, { headers: { authorization: `Bearer ${key.token}` } });
+  expect(answer.status).toBe(200);
+  await expect(answer.text()).rejects.toThrow();
 });

@@ -3,9 +3,10 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify from 'fastify';
 import { expect, test } from 'vitest';
 import { MAX_UNDER_WAY, refuseOverload } from '../../../src/http/overload.ts';
+import type { TerminalAsk } from '../../../src/protocol/terminal.ts';
 import { callerOf } from '../../fakes/principals.ts';
 import { eventually } from '../../helpers/eventually.ts';
-import { asCaller, startHttp } from './harness.ts';
+import { asAdmin, asCaller, startHttp } from './harness.ts';
 import { dial } from './raw-socket.ts';
 
 test('with too many requests under way, further ones are refused; /health answers', async () => {
@@ -57,6 +58,38 @@ test('requests that only wait are not too many', async () => {
   expect((await fetch(`${url}/v1/jobs`, { headers: asCaller })).status).toBe(200);
   left.abort();
   await ended;
+});
+
+test('readers of results and recordings are not too many, however slow they are', async () => {
+  await using http = await startHttp();
+  const url = await http.listen();
+  const owner = callerOf('caller');
+  const { batch } = await http.batches.create(owner, [], null);
+  const { session } = await http.sessions.create(owner, { kind: 'terminal' }, null);
+  const hold = Promise.withResolvers<void>();
+  const open: Response[] = [];
+  http.batches.results = async () =>
+    (async function* () {
+      await hold.promise;
+      yield [];
+    })();
+  const ask = http.terminals.ask.bind(http.terminals);
+  http.terminals.ask = async (...args) => {
+    const question: TerminalAsk = args[2];
+    if (question.kind === 'recording' && question.from > 0) await hold.promise;
+    return ask(...args);
+  };
+  const paths = [`/v1/batches/${batch.id}/results`, `/v1/sessions/${session.id}/recording`];
+  for (const path of paths) {
+    const slow = await Promise.all(
+      Array.from({ length: MAX_UNDER_WAY }, () => fetch(url + path, { headers: asAdmin })),
+    );
+    expect(new Set(slow.map(({ status }) => status)), path).toEqual(new Set([200]));
+    expect((await fetch(`${url}/v1/jobs`, { headers: asAdmin })).status, path).toBe(200);
+    open.push(...slow);
+  }
+  hold.resolve();
+  for (const answer of open) await answer.text();
 });
 
 test('requests whose callers left before their turn do not count', async () => {
