@@ -145,8 +145,8 @@ export function createSessionService({
         try {
           await firstTurn(principal, id, prompt, idempotency);
         } catch (error) {
-          // A refused request leaves no session behind.
-          const isRefused = error instanceof AppError && error.status < 500;
+          // A refused request leaves no session behind. Other failures may have made the job.
+          const isRefused = error instanceof AppError && (error.status < 500 || error.code === 'queue.full');
           const by = { actor: actorOf(principal), project: principal.project };
           if (!replayed && isRefused) await sessionRecords.remove(id, by);
           throw error;

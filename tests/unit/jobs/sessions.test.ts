@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { AppError } from '../../../src/errors.ts';
+import { AppError, type ErrorCode } from '../../../src/errors.ts';
 import type { FoundSession } from '../../../src/jobs/session-finder.ts';
 import { createSessionService, type SessionServiceOptions } from '../../../src/jobs/sessions.ts';
 import { callerOf } from '../../fakes/principals.ts';
@@ -82,3 +82,43 @@ it('a session that Redis has lost is made again and closed before it is deleted'
   const done = await deletion(['a'], { hasRecord: false });
   expect(done).toEqual(['revived', 'closed', 'a', 'removed']);
 });
+
+/** Makes a chat whose first turn fails. Returns the ids of the sessions that were removed. */
+async function creation(code: ErrorCode) {
+  const removed: string[] = [];
+  // as: only these fields, operations and services are used.
+  const options = {
+    finder: {
+      find: async () => ({ row: { kind: 'chat', project: 'ann' } }) as FoundSession,
+      options: async () => ({}),
+    },
+    jobs: {
+      async create() {
+        throw new AppError(code, 'no job');
+      },
+    },
+    sessionRecords: {
+      create: async () => ({ kind: 'created' }),
+      remove: async (id: string) => removed.push(id) > 0,
+    },
+    providers: { get: () => ({ provider: { capabilities: { resume: true } } }) },
+    resolverFor: () => async () => ({ provider: 'claude', cwd: '/srv' }),
+    withinLimit: (_principal: unknown, create: () => Promise<unknown>) => create(),
+    newId: () => ({ id: SESSION, createdAt: 0 }),
+    messages: {},
+  } as unknown as SessionServiceOptions;
+  const made = createSessionService(options).create(ANN, { prompt: 'Hello' }, null);
+  await expect(made).rejects.toMatchObject({ code });
+  return removed;
+}
+
+it.each([
+  ['limit.max_queued', [SESSION]],
+  ['queue.full', [SESSION]],
+  ['redis.unavailable', []],
+] as const)(
+  'a chat whose first turn fails with %s is removed where it has certainly no job',
+  async (code, removed) => {
+    expect(await creation(code)).toEqual(removed);
+  },
+);
