@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { Client } from '../../client/client.ts';
 import { messageOf } from '../../errors.ts';
+import type { BatchCreated } from '../../protocol/job.ts';
 import type { PromptOverrides, PromptRequest } from '../../protocol/prompt.ts';
 import type { Arguments } from '../arguments.ts';
 import { waitForBatches } from '../batch-progress.ts';
@@ -60,33 +62,66 @@ the newest batches. For a file with such a name, write ./list.`,
     await using server = await serverToWaitFor(context, common.cwd);
     const session = await sessionOption(server.client, args, context.cwd);
     const prompts = readPromptList(list, { ...common, ...session });
-    const ids: string[] = [];
-    /** Lines by the message of their error. */
-    const refused = new Map<string, number[]>();
-    let accepted = 0;
-    for (const part of inRequests(prompts, MAX_REQUEST_PROMPTS, MAX_REQUEST_BYTES)) {
-      const batch = await server.client.createBatch(part.map(({ request }) => request));
-      ids.push(batch.id);
+    const sent = await sendParts(server.client, prompts, (batch) => {
       if (args.flag('json')) output.json(batch);
-      for (const item of batch.items) {
-        if ('id' in item) {
-          accepted += 1;
-          if (!args.flag('json')) output.text(`${item.id}\n`);
-          continue;
-        }
-        const line = part[item.index]?.line ?? 0;
-        const lines = refused.get(item.error.message) ?? [];
-        lines.push(line);
-        refused.set(item.error.message, lines);
-      }
-    }
+      else for (const item of batch.items) if ('id' in item) output.text(`${item.id}\n`);
+    });
+    const { ids, accepted, refused, failure } = sent;
     for (const [why, lines] of refused) output.note(`${linesText(lines)}: ${why}`, 'red');
+    if (failure !== null) output.note(`${linesText(failure.lines)}: not accepted`, 'red');
     const summary = `${accepted} ${accepted === 1 ? 'job' : 'jobs'} in ${ids.length === 1 ? 'batch' : 'batches'} ${ids.join(', ')}`;
-    output.note(refused.size === 0 ? summary : `${summary}; ${prompts.length - accepted} refused`, 'dim');
+    const count = [...refused.values()].flat().length;
+    output.note(count === 0 ? summary : `${summary}; ${count} refused`, 'dim');
     const code = args.flag('wait') ? await waitForBatches(context, server, ids, common.cwd) : EXIT.succeeded;
-    return code === EXIT.succeeded && refused.size > 0 ? EXIT.failed : code;
+    if (failure !== null) throw failure.error;
+    return code === EXIT.succeeded && count > 0 ? EXIT.failed : code;
   },
 };
+
+/** What has become of the prompts of a list. */
+interface SentParts {
+  /** Of the batches. */
+  readonly ids: readonly string[];
+  readonly accepted: number;
+  /** Lines by the message of their error. */
+  readonly refused: ReadonlyMap<string, readonly number[]>;
+  /** Why a later request failed, and its lines and those after it; null: none did. */
+  readonly failure: { readonly error: unknown; readonly lines: readonly number[] } | null;
+}
+
+/** @throws the error of the first request */
+async function sendParts(
+  client: Pick<Client, 'createBatch'>,
+  prompts: readonly ListedPrompt[],
+  onMade: (batch: BatchCreated) => void,
+): Promise<SentParts> {
+  const ids: string[] = [];
+  const refused = new Map<string, number[]>();
+  let [accepted, answered] = [0, 0];
+  for (const part of inRequests(prompts, MAX_REQUEST_PROMPTS, MAX_REQUEST_BYTES)) {
+    let batch: BatchCreated;
+    try {
+      batch = await client.createBatch(part.map(({ request }) => request));
+    } catch (error) {
+      if (ids.length === 0) throw error;
+      const lines = prompts.slice(answered).map(({ line }) => line);
+      return { ids, accepted, refused, failure: { error, lines } };
+    }
+    ids.push(batch.id);
+    answered += part.length;
+    for (const item of batch.items) {
+      if ('id' in item) {
+        accepted += 1;
+        continue;
+      }
+      const lines = refused.get(item.error.message) ?? [];
+      lines.push(part[item.index]?.line ?? 0);
+      refused.set(item.error.message, lines);
+    }
+    onMade(batch);
+  }
+  return { ids, accepted, refused, failure: null };
+}
 
 /** `line 3`, or `3 lines (1, 2, 5, …)`. */
 function linesText(lines: readonly number[]): string {

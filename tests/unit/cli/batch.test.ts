@@ -53,6 +53,25 @@ describe('bullpen batch', () => {
     });
   });
 
+  it('reports and waits for what was made when a later part of the list is refused', async () => {
+    const error = { code: 'x', message: 'no such provider', retryable: false, errors: [] };
+    const made = Array.from({ length: 999 }, (_, index) => ({ index, id: `J${index}` }));
+    const stdin = 'prompt\n'.repeat(1002);
+    const answers = [created([...made, { index: 999, error }]), problem(403, 'auth.forbidden')] as const;
+    const all = [changes(), standing(true, { succeeded: 999 }), json(200, { data: [], nextCursor: null })];
+    const server = await startScriptedServer(...answers, ...all);
+    const answer = await typed(['batch', '-', '--wait'], { ...at(server.url), stdin });
+    expect(answer.out.split('\n')).toHaveLength(1000);
+    for (const text of [
+      'line 1000: no such provider\n2 lines (1001, 1002): not accepted\n',
+      `999 jobs in batch ${ID}; 1 refused\n`,
+      '999 succeeded, 0 failed',
+    ])
+      expect(answer.err).toContain(text);
+    expect(answer.code).toBe(77);
+    expect(answer.err).toMatch(/bullpen: .+\n$/);
+  });
+
   it('says once why prompts are refused, however many are', async () => {
     const error = { code: 'cwd.not_allowed', message: 'not there', retryable: false, errors: [] };
     const server = await startScriptedServer(created([0, 1, 2].map((index) => ({ index, error }))));
