@@ -22,7 +22,7 @@ import { Button } from './ui/button.tsx';
 import { Icon } from './ui/icons.tsx';
 import { Keys, useKeys } from './ui/keys.tsx';
 import { Empty, Failure, Loading } from './ui/states.tsx';
-import { Toasts } from './ui/toast.tsx';
+import { failed, Toasts } from './ui/toast.tsx';
 
 interface Place {
   readonly href: string;
@@ -177,7 +177,8 @@ function Account() {
 }
 
 async function logOut(): Promise<void> {
-  await fetch('/logout', { method: 'POST' });
+  const answer = await fetch('/logout', { method: 'POST' }).catch(() => null); // the server is away
+  if (answer?.ok !== true) return failed(new Error('The server did not log you out. Try again.'));
   sessionStorage.clear();
   location.assign('/login');
 }

@@ -148,6 +148,8 @@ class FakeStorage extends Map<string, string> {
   }
 }
 
+const ORIGIN = 'http://bullpen.invalid';
+const went: string[] = [];
 const body = new FakeElement('body');
 const fake = { body, activeElement: body, window: new Listeners() };
 const elementOf = (name: string): FakeElement => new FakeElement(name);
@@ -165,8 +167,9 @@ const GLOBALS: Readonly<Record<string, unknown>> = {
   matchMedia: () => ({ matches: true }),
   scrollTo() {},
   location: {
-    ...{ origin: 'http://bullpen.invalid', href: 'http://bullpen.invalid/', pathname: '/', search: '' },
-    assign() {},
+    ...{ origin: ORIGIN, href: `${ORIGIN}/`, pathname: '/', search: '' },
+    assign: (to: string) => void went.push(to),
+    reload: () => void went.push('again'),
   },
   history: { pushState() {}, replaceState() {} },
   document: {
@@ -213,16 +216,17 @@ export interface Asked {
 export type Answer = (asked: Asked) => unknown;
 
 let answer: Answer = () => 404;
+let caller: Me;
 const asked: Asked[] = [];
 
-async function ask(url: URL, { method = 'GET', body, headers }: RequestInit): Promise<Response> {
+async function ask(url: URL | string, { method = 'GET', body, headers }: RequestInit): Promise<Response> {
   const one: Asked = {
-    ...{ method, path: url.pathname },
+    ...{ method, path: new URL(url, ORIGIN).pathname },
     body: typeof body === 'string' ? JSON.parse(body) : null,
     idempotencyKey: new Headers(headers).get('idempotency-key'),
   };
   asked.push(one);
-  const given = await answer(one);
+  const given = one.path === '/v1/me' ? caller : await answer(one);
   return typeof given === 'number' ? Response.json({}, { status: given }) : Response.json(given);
 }
 
@@ -239,6 +243,7 @@ export function usePage() {
     render(null, body as never); // as: what preact needs of one is there
     await eventually(() => fake.window.count === 0); // components give up later what they hold
     asked.length = 0;
+    went.length = 0;
     sessionStorage.clear();
     answer = () => 404;
   });
@@ -246,12 +251,15 @@ export function usePage() {
   return {
     body,
     asked,
+    /** Other documents that the page has opened; `again`: its own, once more. */
+    went,
     focused: (): FakeElement => fake.activeElement,
     press: (key: string): void => fake.activeElement.send('keydown', key),
     /** Takes away what is shown: another screen, or a reload. */
     leave: (): void => render(null, body as never), // as: above
     async show(what: ComponentChildren, by: Answer = () => 404, me = callerWith('admin')): Promise<void> {
-      answer = (one) => (one.path === '/v1/me' ? me : by(one));
+      answer = by;
+      caller = me;
       const { identify } = await import('../../src/page/server.ts');
       await identify();
       render(what, body as never); // as: above

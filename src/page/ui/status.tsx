@@ -31,12 +31,13 @@ const REASONS: Readonly<Record<string, string>> = {
   quota: 'for a usage limit',
   budget: 'for the budget',
   approval: 'for an approval',
-  dependency: 'for another job',
   paused: 'paused',
   node: 'for its server',
   session: 'for the turn before it',
   concurrency_key: 'for a job of its key',
 };
+
+export const WAIT_REASONS: readonly string[] = Object.keys(REASONS);
 
 /** Why a job waits, in words; empty: it does not. */
 export const waitText = (why: string | null): string => (why === null ? '' : (REASONS[why] ?? why));

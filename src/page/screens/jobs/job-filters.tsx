@@ -8,14 +8,10 @@ import { client } from '../../server.ts';
 import { Button } from '../../ui/button.tsx';
 import { useKeys } from '../../ui/keys.tsx';
 import { Popover } from '../../ui/popover.tsx';
-import { waitText } from '../../ui/status.tsx';
+import { WAIT_REASONS, waitText } from '../../ui/status.tsx';
 import { type Condition, conditionsOf, LISTS, NAMES, queryValues, valuesOf } from './filter.ts';
 
 const STATUSES = ['queued', 'scheduled', 'waiting', 'running', 'succeeded', 'failed', 'cancelled'];
-const REASONS = [
-  ...['delayed', 'backoff', 'quota', 'budget', 'approval', 'dependency', 'paused', 'node'],
-  ...['session', 'concurrency_key'],
-];
 const SEARCH_AFTER_MS = 250;
 
 interface FiltersProps {
@@ -223,7 +219,7 @@ function AddFilter({ route, filter, fixed = [], close }: AddFilterProps) {
 const isTime = (name: Condition): boolean => name === 'createdAfter' || name === 'createdBefore';
 
 function choicesOf(name: Condition, providers: readonly string[]): readonly string[] | null {
-  if (name === 'waitReason') return REASONS;
+  if (name === 'waitReason') return WAIT_REASONS;
   if (name === 'provider') return providers;
   if (name === 'archived') return ['true', 'false'];
   return null;
