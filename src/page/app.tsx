@@ -14,7 +14,7 @@ import { SessionScreen } from './screens/sessions/session.tsx';
 import { SessionsScreen } from './screens/sessions/sessions.tsx';
 import { SystemScreen } from './screens/system/system.tsx';
 import { UsageScreen } from './screens/usage/usage.tsx';
-import { connectionState, may, me, onConnectionState } from './server.ts';
+import { connectionState, followLogin, may, me, onConnectionState } from './server.ts';
 import { chosenTheme, showTheme, type Theme } from './theme.ts';
 import { useTitle, useWaitingTitle } from './title.ts';
 import { Boundary } from './ui/boundary.tsx';
@@ -48,6 +48,7 @@ export function Page() {
   const offered = places();
   useKeys(offered.map(({ href, name, key }) => ({ keys: `g ${key}`, does: name, act: () => go(href) })));
   useKeys(may('jobs:write') ? [{ keys: 'c', does: 'new job', act: () => go('/jobs/new') }] : []);
+  useEffect(followLogin, []);
   const waiting = useLoad(waitingForYou, [], concernsWaiting);
   useWaitingTitle(waiting.data?.count ?? '');
   const screen = screenOf(route);

@@ -6,6 +6,7 @@ import { ApiError } from '../client/errors.ts';
 import type { Live, LiveStatus, SnapshotTaken } from '../client/live.ts';
 import type { Change } from '../protocol/change.ts';
 import type { Me, Scope } from '../protocol/key.ts';
+import { oneAtATime } from './ui/one-at-a-time.ts';
 
 /** Another try is made soon, so that a server that restarts is seen at once. */
 const RESUME_DELAYS_MS = [250, 500, 1000, 2000, 3000];
@@ -41,6 +42,30 @@ export async function identify(): Promise<void> {
   caller = await client.me();
 }
 
+/** Loads the page again when another login of this browser has taken the place of its own. */
+async function checkLogin(): Promise<void> {
+  const { principal, project } = await client.me();
+  if (principal !== me().principal || project !== me().project) location.reload();
+}
+
+/** Checks the login whenever the page is looked at. Returns what stops it. */
+export function followLogin(): () => void {
+  const look = oneAtATime(async () => {
+    if (document.visibilityState !== 'visible') return;
+    try {
+      await checkLogin();
+    } catch (error) {
+      if (isUnauthenticated(error)) toLogin(); // else the server is away, and the page says so
+    }
+  });
+  addEventListener('focus', look);
+  document.addEventListener('visibilitychange', look);
+  return () => {
+    removeEventListener('focus', look);
+    document.removeEventListener('visibilitychange', look);
+  };
+}
+
 export const toLogin = (): void =>
   location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
 
@@ -62,6 +87,10 @@ let present: LiveStatus['state'] | 'connecting' = 'connecting';
 /** The one live connection of this tab. It is opened with the first use, and never given up. */
 export function live(): Live {
   connection ??= client.live({
+    async auth() {
+      await checkLogin(); // refused where the login is over: a WebSocket would not say why
+      return null;
+    },
     patienceMs: Number.POSITIVE_INFINITY,
     onStatus(status) {
       present = status.state;

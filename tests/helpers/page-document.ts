@@ -257,6 +257,10 @@ export function usePage() {
     press: (key: string): void => fake.activeElement.send('keydown', key),
     /** Takes away what is shown: another screen, or a reload. */
     leave: (): void => render(null, body as never), // as: above
+    /** Another login takes the place of the page's. */
+    become(me: Me): void {
+      caller = me;
+    },
     async show(what: ComponentChildren, by: Answer = () => 404, me = callerWith('admin')): Promise<void> {
       answer = by;
       caller = me;
