@@ -97,6 +97,9 @@ export class FakeElement extends Listeners {
   closest(): null {
     return null;
   }
+  querySelector(): null {
+    return null;
+  }
   focus(): void {
     fake.activeElement = this;
     this.send('focusin');

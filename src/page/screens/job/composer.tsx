@@ -9,12 +9,15 @@ import { useDraft } from '../../ui/draft.ts';
 import { useKeys } from '../../ui/keys.tsx';
 import { useOneAtATime } from '../../ui/one-at-a-time.ts';
 import { act, done } from '../../ui/toast.tsx';
-import { useSend } from '../../ui/unanswered.ts';
+import { createSend } from '../../ui/unanswered.ts';
 
 interface ComposerProps {
   readonly job: Job;
   readonly transcript: Transcript;
 }
+
+/** Outlives the screen, as the draft does. */
+const sendOnce = createSend();
 
 export function Composer({ job, transcript }: ComposerProps) {
   const [text, setText] = useDraft(`job ${job.id}`);
@@ -27,16 +30,15 @@ export function Composer({ job, transcript }: ComposerProps) {
     [provider],
   );
   useKeys([{ keys: 'm', does: 'write a message', act: () => field.current?.focus() }]);
-  const sendOnce = useSend();
   const isEmpty = text.trim() === '';
   const [send] = useOneAtATime(async (how: 'next' | 'steer') => {
     if (isEmpty) return;
     const worked = await act(
       async () => {
         if (how === 'next')
-          await sendOnce([how, text], (options) => client.message(job.id, { prompt: text }, options));
+          await sendOnce([job.id, how, text], (options) => client.message(job.id, { prompt: text }, options));
         else {
-          const { messageId, delivered } = await sendOnce([how, text], (options) =>
+          const { messageId, delivered } = await sendOnce([job.id, how, text], (options) =>
             client.steer(job.id, text, options),
           );
           transcript.name(messageId, text);

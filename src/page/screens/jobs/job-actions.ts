@@ -205,7 +205,7 @@ export function retryMany(chosen: Chosen): Promise<boolean> {
   return report(
     () => 'retried',
     async (run) => {
-      if (isSet(chosen)) return forEachJob(run, chosen, (id) => client.retry(id));
+      if (isSet(chosen)) return forEachJob(run, chosen, (id) => retryOnce(id, 'start'));
       await forEachPage(run, chosen.filter, async (selection) => {
         const page = await client.retryMany(selection);
         run.tally.done += page.retried;

@@ -11,7 +11,7 @@ import { Button } from '../../ui/button.tsx';
 import { useDraft } from '../../ui/draft.ts';
 import { useOneAtATime } from '../../ui/one-at-a-time.ts';
 import { Failure, Loading, messageOf } from '../../ui/states.tsx';
-import { useSend } from '../../ui/unanswered.ts';
+import { createSend } from '../../ui/unanswered.ts';
 import { FieldInput } from './field-input.tsx';
 import {
   beforeOf,
@@ -88,6 +88,9 @@ interface FormProps {
   readonly job: Job | null;
 }
 
+/** Outlives the screen, as the draft does. */
+const sendOnce = createSend();
+
 function Form({ fields, providers, models, job }: FormProps) {
   const [before] = useState(() => beforeOf(fields, job?.request ?? {}));
   const [texts, setTexts] = useState<Texts>(before.texts);
@@ -104,7 +107,6 @@ function Form({ fields, providers, models, job }: FormProps) {
   // A new job that names the one before. It is not retried when something of it is to be left out.
   const retried = job?.finished === true && prompts.length < 2 && changes !== null ? job : null;
   const body = retried === null ? request : (changes ?? {});
-  const sendOnce = useSend();
 
   const [send] = useOneAtATime(async () => {
     setFailure(null);
