@@ -40,14 +40,12 @@ export function Chat({ session, reload, isOwn }: ChatProps) {
   const turns = useLoad((signal) => turnsOf(id, signal), [id], isOwn);
   const { transcript, error } = useEvents({ session: id });
   const begun = useBegun(transcript);
-  const names = useRef(new Map<string, string>());
-  const outbox = useOutbox(id, ({ messageId, prompt }) => {
-    if (messageId !== null) names.current.set(messageId, prompt);
+  const outbox = useOutbox(id, () => {
     reload();
     turns.reload();
   });
   for (const { jobId, prompt } of turns.data ?? []) transcript.name(jobId, prompt);
-  for (const [messageId, prompt] of names.current) transcript.name(messageId, prompt);
+  for (const { messageId, prompt } of outbox.sent) if (messageId !== null) transcript.name(messageId, prompt);
   const known = new Set((turns.data ?? []).map(({ jobId }) => jobId));
   const arrived = outbox.sent
     .filter((one) => hasArrived(one, transcript, known, begun))

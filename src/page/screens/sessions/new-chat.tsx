@@ -3,7 +3,8 @@ import { useId, useState } from 'preact/hooks';
 import type { PermissionMode } from '../../../protocol/prompt.ts';
 import type { Session } from '../../../protocol/session.ts';
 import { client } from '../../server.ts';
-import { useSend } from '../../ui/unanswered.ts';
+import { useDraft } from '../../ui/draft.ts';
+import { createSend } from '../../ui/unanswered.ts';
 import { given, PermissionModeField, ProviderField, TextField, useProviders } from './fields.tsx';
 import { NewDialog } from './new-dialog.tsx';
 import { rememberChoice, rememberedChoice } from './remembered.ts';
@@ -13,9 +14,12 @@ interface NewChatProps {
   readonly onMade: (session: Session) => void;
 }
 
+/** Outlives the dialog, as the first message does. */
+const sendOnce = createSend();
+
 export function NewChat({ onClose, onMade }: NewChatProps) {
   const [before] = useState(() => rememberedChoice('chat'));
-  const [prompt, setPrompt] = useState('');
+  const [prompt, setPrompt] = useDraft('new chat');
   const [provider, setProvider] = useState(before['provider'] ?? '');
   const [cwd, setCwd] = useState(before['cwd'] ?? '');
   const [model, setModel] = useState(before['model'] ?? '');
@@ -27,7 +31,6 @@ export function NewChat({ onClose, onMade }: NewChatProps) {
     ({ name, capabilities }) => capabilities['approvals'] === true && (provider === '' || name === provider),
   );
   const id = useId();
-  const sendOnce = useSend();
   const begin = async (): Promise<void> => {
     const request = {
       ...given({ prompt, provider, cwd, model, permissionMode, name }),
@@ -35,6 +38,7 @@ export function NewChat({ onClose, onMade }: NewChatProps) {
     };
     const session = await sendOnce(request, (options) => client.sessions.create(request, options));
     rememberChoice('chat', { provider, cwd, model });
+    setPrompt('');
     onClose();
     onMade(session);
   };

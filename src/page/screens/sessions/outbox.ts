@@ -1,9 +1,15 @@
-/** Messages on their way: each is shown at once, and sent exactly once. */
-import { useCallback, useState } from 'preact/hooks';
+/**
+ * Messages on their way: each is shown at once, sent exactly once, and kept in this tab until the
+ * server has taken it.
+ */
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { randomId } from '../../../client/calls.ts';
 import type { Delivery } from '../../../protocol/session.ts';
 import { client } from '../../server.ts';
+import { keepText, keptText } from '../../ui/draft.ts';
 import { messageOf } from '../../ui/states.tsx';
+
+const LEFT = 'The page was left before the server had answered.';
 
 export interface Sent {
   /** The same for every try, so that the server takes the message once. */
@@ -26,36 +32,74 @@ export interface Outbox {
   drop(keys: readonly string[]): void;
 }
 
-/** @param onSent the server has a message */
-export function useOutbox(sessionId: string, onSent: (message: Sent) => void): Outbox {
-  const [sent, setSent] = useState<readonly Sent[]>([]);
-  const change = (key: string, fields: Partial<Sent>): void =>
-    setSent((all) => all.map((one) => (one.key === key ? { ...one, ...fields } : one)));
+/** Outlives the screen of its session. */
+interface Box extends Outbox {
+  /** Called after each change. `isTaken`: the server has just taken a message. */
+  readonly readers: Set<(isTaken: boolean) => void>;
+}
 
-  const post = async (message: Sent): Promise<void> => {
-    const { key, prompt, delivery } = message;
+/** By session. */
+const boxes = new Map<string, Box>();
+
+function openBox(sessionId: string): Box {
+  const name = `outbox ${sessionId}`;
+  const kept = JSON.parse(keptText(name) ?? '[]') as readonly Sent[]; // as: what `set` has kept
+  let sent = kept.map((one): Sent => ({ ...one, state: 'failed', problem: one.problem ?? LEFT }));
+  const readers: Box['readers'] = new Set();
+  const set = (next: typeof sent, isTaken = false): void => {
+    sent = next;
+    const unanswered = next.filter(({ state }) => state !== 'sent');
+    keepText(name, unanswered.length === 0 ? '' : JSON.stringify(unanswered));
+    for (const read of readers) read(isTaken);
+  };
+  const change = (key: string, fields: Partial<Sent>): void =>
+    set(
+      sent.map((one) => (one.key === key ? { ...one, ...fields } : one)),
+      fields.state === 'sent',
+    );
+  const post = async ({ key, prompt, delivery }: Sent): Promise<void> => {
     change(key, { state: 'sending', problem: null });
     try {
-      const answer = await deliver(sessionId, prompt, delivery, key);
-      change(key, { state: 'sent', ...answer });
-      onSent({ ...message, ...answer });
+      change(key, { state: 'sent', ...(await deliver(sessionId, prompt, delivery, key)) });
     } catch (error) {
       change(key, { state: 'failed', problem: messageOf(error) });
     }
   };
   return {
-    sent,
+    readers,
+    get sent() {
+      return sent;
+    },
     send(prompt, delivery) {
       const place = { state: 'sending', problem: null, jobId: null, messageId: null } as const;
       const message: Sent = { key: randomId(), prompt, delivery, ...place };
-      setSent((all) => [...all, message]);
+      set([...sent, message]);
       void post(message);
     },
     again: (message) => void post(message),
-    drop: useCallback((keys: readonly string[]) => {
-      if (keys.length > 0) setSent((all) => all.filter(({ key }) => !keys.includes(key)));
-    }, []),
+    drop(keys) {
+      if (keys.length > 0) set(sent.filter(({ key }) => !keys.includes(key)));
+    },
   };
+}
+
+/** @param onTaken the server has taken a message */
+export function useOutbox(sessionId: string, onTaken: () => void): Outbox {
+  const box = boxes.get(sessionId) ?? openBox(sessionId);
+  boxes.set(sessionId, box);
+  const [, render] = useState(0);
+  const latest = useRef(onTaken);
+  latest.current = onTaken;
+  useEffect(() => {
+    const read = (isTaken: boolean): void => {
+      render((n) => n + 1);
+      if (isTaken) latest.current();
+    };
+    box.readers.add(read);
+    read(false); // an answer may have come since the first rendering
+    return () => void box.readers.delete(read);
+  }, [box]);
+  return box;
 }
 
 async function deliver(

@@ -103,7 +103,8 @@ it('a retry and a continuation, of a job, of a row and of picked rows', async ()
 });
 
 it('a fork', () => pressedAgain(h('p', null), () => fork('one')));
-it('a chat', () => pressedAgain(h(NewChat, { onClose: nothing, onMade: nothing }), submit));
+it('a chat, where one has come back to its first message', () =>
+  pressedAgain(h(NewChat, { onClose: nothing, onMade: nothing }), submit, true));
 it('a terminal', () => pressedAgain(h(NewTerminal, { onClose: nothing, onMade: nothing }), submit));
 
 it('a failure that was retried and could not be archived is only archived then', async () => {
