@@ -7,6 +7,7 @@ import { useLoad } from '../../load.ts';
 import { client, may } from '../../server.ts';
 import { visibleText } from '../../transcript/hostile.ts';
 import { Button } from '../../ui/button.tsx';
+import { useDraft } from '../../ui/draft.ts';
 import { useKeys } from '../../ui/keys.tsx';
 import { useOneAtATime } from '../../ui/one-at-a-time.ts';
 import { Ago } from '../../ui/time.tsx';
@@ -34,22 +35,27 @@ interface ApprovalCardProps {
 export function ApprovalCard({ approval, current, onFocus, onOver }: ApprovalCardProps) {
   const { id, jobId, kind, questions, createdAt, expiresAt } = approval;
   const [form, setForm] = useState<Form | null>(null);
-  const [answers, setAnswers] = useState<readonly Answer[]>([]);
+  const [written, write] = useDraft(`answers ${id}`);
+  // as: what `onChange` has written
+  const answers = written === '' ? [] : (JSON.parse(written) as readonly Answer[]);
   const card = useCurrent(current);
   const canDecide = may('approvals:decide');
   const isQuestion = kind === 'question' && questions !== null;
   const given = isQuestion ? answersOf(questions, answers) : null;
 
-  const decide = async (request: DecideRequest, text: string): Promise<void> => {
+  /** Returns whether it is decided. */
+  const decide = async (request: DecideRequest, text: string): Promise<boolean> => {
     try {
       await client.approvals.decide(id, request);
       done(text);
     } catch (error) {
       failed(error);
       const isOver = error instanceof ApiError && error.code === 'approval.already_decided';
-      if (!isOver) return;
+      if (!isOver) return false;
     }
+    write('');
     onOver();
+    return true;
   };
   const allow = (): unknown => {
     if (!isQuestion) return decide({ decision: 'allow' }, 'Allowed');
@@ -93,7 +99,7 @@ export function ApprovalCard({ approval, current, onFocus, onOver }: ApprovalCar
             id={id}
             questions={questions}
             answers={answers}
-            onChange={setAnswers}
+            onChange={(next) => write(JSON.stringify(next))}
             disabled={!canDecide}
           />
         ) : (
@@ -121,7 +127,13 @@ export function ApprovalCard({ approval, current, onFocus, onOver }: ApprovalCar
           </div>
         )}
         {form !== null && (
-          <DecideForm form={form} approval={approval} decide={decide} onClose={() => setForm(null)} />
+          <DecideForm
+            key={form}
+            form={form}
+            approval={approval}
+            decide={decide}
+            onClose={() => setForm(null)}
+          />
         )}
       </div>
     </article>
@@ -159,7 +171,7 @@ function Asker({ jobId }: { readonly jobId: string }) {
 interface DecideFormProps {
   readonly form: Form;
   readonly approval: Approval;
-  readonly decide: (request: DecideRequest, text: string) => Promise<void>;
+  readonly decide: (request: DecideRequest, text: string) => Promise<boolean>;
   readonly onClose: () => void;
 }
 
@@ -171,7 +183,8 @@ const LABELS = {
 
 function DecideForm({ form, approval, decide, onClose }: DecideFormProps) {
   const command = commandOf(approval.input);
-  const [text, setText] = useState(
+  const [text, setText] = useDraft(
+    `${form} ${approval.id}`,
     form === 'session'
       ? ruleLike(approval)
       : form === 'edit'
@@ -185,7 +198,7 @@ function DecideForm({ form, approval, decide, onClose }: DecideFormProps) {
   const [send] = useOneAtATime(async () => {
     const request = requestOf(form, text, approval);
     if (typeof request === 'string') setProblem(request);
-    else await decide(request, form === 'deny' ? 'Denied' : 'Allowed');
+    else if (await decide(request, form === 'deny' ? 'Denied' : 'Allowed')) setText('');
   });
   const id = `${approval.id}-${form}`;
   return (

@@ -2,7 +2,7 @@
 import '../../../helpers/page-document.ts';
 import { Fragment, h } from 'preact';
 import { expect, it, vi } from 'vitest';
-import { exampleJob, exampleSession } from '../../../../src/http/examples.ts';
+import { exampleApproval, exampleJob, exampleSession } from '../../../../src/http/examples.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { type Answer, type Asked, type FakeElement, usePage } from '../../../helpers/page-document.ts';
 
@@ -53,6 +53,7 @@ async function loadedChat(sessionId: string) {
 
 /** Components of the page that was loaded last. */
 const newChat = () => import('../../../../src/page/screens/sessions/new-chat.tsx');
+const approvalCard = () => import('../../../../src/page/screens/inbox/approval-card.tsx');
 
 const writeAndSend = (text: string) => (): void => {
   field()?.write(text);
@@ -122,4 +123,60 @@ it('the first message of a chat stays until it is sent', async () => {
   page.leave();
   await page.show(dialog, answer);
   expect(field()?.value).toBe('');
+});
+
+const WAYS = [
+  ['Deny …', 'Deny'],
+  ['Allow in session …', 'Allow in this session'],
+  ['Edit …', 'Allow this'],
+] as const;
+
+it.each(WAYS)('what one writes to an approval stays until it is sent: %s', async (way, sent) => {
+  const { answer, comes } = server(exampleApproval);
+  let over = 0;
+  const onOver = (): void => {
+    over += 1;
+  };
+  const { ApprovalCard } = await approvalCard();
+  const card = h(ApprovalCard, { approval: exampleApproval, current: false, onFocus: nothing, onOver });
+  const opened = async (): Promise<string | undefined> => {
+    page.leave();
+    await page.show(card, answer);
+    click(way);
+    await eventually(() => field() !== undefined);
+    return field()?.value;
+  };
+  const first = await opened();
+  field()?.write('mine');
+  expect(await opened()).toBe('mine');
+  await sends(() => click(sent));
+  expect(await opened()).toBe('mine');
+  comes();
+  await sends(() => click(sent));
+  await eventually(() => over > 0);
+  expect(await opened()).toBe(first);
+});
+
+it('so does an answer in other words', async () => {
+  const { answer, comes } = server(exampleApproval);
+  let over = 0;
+  const onOver = (): void => {
+    over += 1;
+  };
+  const questions = [{ question: 'Which?', header: null, multiSelect: false, options: [] }];
+  const approval = { ...exampleApproval, kind: 'question' as const, questions };
+  const { ApprovalCard } = await approvalCard();
+  const card = h(ApprovalCard, { approval, current: false, onFocus: nothing, onOver });
+  const words = (): FakeElement => page.body.find('input', 'Other words for: Which?');
+  await page.show(card, answer);
+  words().write('mine');
+  page.leave();
+  await page.show(card, answer);
+  expect(words().value).toBe('mine');
+  comes();
+  await sends(() => click('Answer'));
+  await eventually(() => over > 0);
+  page.leave();
+  await page.show(card, answer);
+  expect(words().value).toBe('');
 });
