@@ -241,6 +241,8 @@ describe('a terminal', () => {
     );
     await shell.type('cat\r');
     await eventually(() => records.triggers(shell.id).at(-1) === 'started');
+    await shell.type('echoed\r');
+    await shell.shows('echoed\nechoed'); // a shell that has not begun it yet ignores Control-C
     await shell.type('\x03');
     await eventually(() => records.triggers(shell.id).at(-1) === 'idle');
     expect(records.triggers(shell.id).slice(-3)).toEqual(['started', 'interrupted', 'idle']);
