@@ -1,6 +1,8 @@
 /** The terminals of this node. */
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as turnOfLoop } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import { AppError, type ErrorCode, isRedisTrouble, messageOf } from '../errors.ts';
 import { type Failpoint, noFailpoint } from '../failpoint.ts';
@@ -8,19 +10,29 @@ import { type Launch, systemCode } from '../processes/launch.ts';
 import { MARKER_VARIABLE } from '../processes/proc-entry.ts';
 import type { ProcScanner } from '../processes/proc-scanner.ts';
 import { spawnError } from '../processes/spawn.ts';
-import type { TerminalAnswers, TerminalAsk } from '../protocol/terminal.ts';
+import type { TerminalAnswers, TerminalAsk, TerminalSize } from '../protocol/terminal.ts';
 import type { TerminalRecords } from '../records/session-ports.ts';
 import { createPeriodic, pause, within } from '../timing.ts';
 import { readHistory } from './history.ts';
 import type { NewTerminal, TerminalHost, TerminalLedger } from './ports.ts';
 import { playRecording, readRecording } from './recording.ts';
-import { createScreen, type Screen } from './screen.ts';
-import { historyOf, isOver, openTerminal, recordingOf, type Terminal } from './terminal.ts';
+import { createScreen } from './screen.ts';
+import {
+  historyOf,
+  isOver,
+  openTerminal,
+  PART_BYTES,
+  recordingOf,
+  type Terminal,
+  TURN_MS,
+} from './terminal.ts';
 
 const SWEEP_EVERY_MS = 3_600_000;
 const RETRY_MS = 250;
 /** How long a close, a failed start, and the start of the server, wait for Redis. */
 const WAIT_MS = 5000;
+/** Screens of terminals that are over: some megabytes where a screen is large and colourful. */
+const MAX_KEPT = 4;
 const ULID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 
 export interface TerminalHostOptions {
@@ -40,6 +52,16 @@ export interface TerminalHostOptions {
   readonly keepMs: number;
   readonly logger: Logger;
   readonly failpoint?: Failpoint;
+}
+
+/** The screen at the end of a terminal that is over. */
+interface LastScreen {
+  readonly size: TerminalSize;
+  readonly text: string;
+  readonly ansi: string;
+  readonly copy: Buffer;
+  /** How many bytes its program had written. */
+  readonly offset: number;
 }
 
 export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
@@ -141,33 +163,46 @@ export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
     for (const name of names) {
       const file = join(dir, name);
       const found = await stat(file).catch(() => null); // it may have just been removed
-      const isLive = running.has(name.split('.')[0] ?? '');
-      if (found && !isLive && found.mtimeMs < Date.now() - options.keepMs) await rm(file, { force: true });
+      const [id = ''] = name.split('.');
+      if (!found || running.has(id) || found.mtimeMs >= Date.now() - options.keepMs) continue;
+      await rm(file, { force: true });
+      lastScreens.delete(id);
     }
   }
 
-  /** The screen at the end of a terminal that is over, and how many bytes it had written. */
-  async function played(sessionId: string): Promise<{ screen: Screen; offset: number }> {
+  async function played(sessionId: string): Promise<LastScreen> {
     const quiet = { onAnswer: () => {}, onLineFeed: () => {}, onShellMark: () => {} };
     const screen = await createScreen({ cols: 80, rows: 24 }, quiet);
     let offset = 0;
+    let until = performance.now() + TURN_MS;
     for await (const one of playRecording(recordingOf(dir, sessionId))) {
-      if (one.kind === 'size') screen.resize(one.size);
-      else {
-        const bytes = Buffer.from(one.data);
-        offset += bytes.length;
-        screen.write(bytes);
+      if (one.kind === 'size') {
+        screen.resize(one.size);
+        continue;
+      }
+      const bytes = Buffer.from(one.data);
+      offset += bytes.length;
+      for (let from = 0; from < bytes.length; from += PART_BYTES) {
+        screen.write(bytes.subarray(from, from + PART_BYTES));
+        if (performance.now() < until) continue;
+        await turnOfLoop();
+        until = performance.now() + TURN_MS;
       }
     }
-    return { screen, offset };
+    return { size: screen.size, text: screen.text(), ansi: screen.ansi(), copy: screen.copy(), offset };
   }
+  /** A long recording plays for half a minute: all who ask meanwhile, and soon after, share it. */
+  const lastScreens = new LRUCache<string, LastScreen>({
+    max: MAX_KEPT,
+    fetchMethod: played,
+    ignoreFetchAbort: true, // one whose place another has taken has callers, too
+  });
 
   async function snapshotOfEnded(sessionId: string): Promise<TerminalAnswers['snapshot']> {
     // The last event says how it ended: it follows the screen.
     const seq = Math.max(0, (await options.lastSeq(sessionId)) - 1);
-    const { screen, offset } = await played(sessionId);
-    const data = screen.copy().toString('base64');
-    return { seq, kind: 'terminal.screen', offset, ...screen.size, data };
+    const { size, copy, offset } = await lastScreens.forceFetch(sessionId);
+    return { seq, kind: 'terminal.screen', offset, ...size, data: copy.toString('base64') };
   }
 
   const answers: {
@@ -182,8 +217,7 @@ export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
     async screen(id, { format }) {
       const live = running.get(id);
       if (live !== undefined) return { text: live.screen(format) };
-      const { screen } = await played(id);
-      return { text: format === 'text' ? screen.text() : screen.ansi() };
+      return { text: (await lastScreens.forceFetch(id))[format] };
     },
     snapshot: async (id) => (await running.get(id)?.snapshot()) ?? snapshotOfEnded(id),
     recording: (id, { from }) => readRecording(recordingOf(dir, id), from),
@@ -197,6 +231,7 @@ export function createTerminalHost(options: TerminalHostOptions): TerminalHost {
     async remove(id) {
       await running.get(id)?.close('closed');
       for (const file of [recordingOf(dir, id), historyOf(dir, id)]) await rm(file, { force: true });
+      lastScreens.delete(id);
       return null;
     },
   };

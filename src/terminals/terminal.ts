@@ -30,8 +30,9 @@ const LOOK_AGAIN_MS = 1000;
 /** Of input that the program has not read. */
 const MAX_UNREAD_INPUT = 1024 * 1024;
 /** Of work with output, until requests get their turn: 64 KiB of short lines may take 50 ms. */
-const TURN_MS = 5;
-const PART_BYTES = 4096;
+export const TURN_MS = 5;
+/** Of output that a screen gets before the time is looked at. */
+export const PART_BYTES = 4096;
 /** How long the end of a terminal may wait for Redis when the server stops. */
 const STOP_WITHIN_MS = 3000;
 

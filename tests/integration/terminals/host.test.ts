@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
@@ -17,6 +17,16 @@ const codeOf = (task: Promise<unknown>): Promise<string> =>
     () => 'done',
     (error: unknown) => (error instanceof AppError ? error.code : String(error)),
   );
+
+/** How often this process has a file open. */
+const timesOpen = (file: string): number =>
+  readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === file;
+    } catch {
+      return false; // the one of this look
+    }
+  }).length;
 
 describe('a terminal', () => {
   it('runs a shell, whose output is on the screen, in the stream and in the recording', async () => {
@@ -405,6 +415,37 @@ describe('the files of terminals', () => {
     await removed;
     expect(await codeOf(host.ask(shell.id, ask))).toBe('session.not_found');
     for (const code of await Promise.all(asks)) expect(['done', 'session.not_found']).toContain(code);
+  });
+
+  it('are played once for all who ask, in turns with everything else', async () => {
+    const { host, dir } = await openHost();
+    const id = ulid();
+    const file = join(dir, `${id}.cast`);
+    const rows = 'a row of output\r\n'.repeat(100_000);
+    const lines = [{ version: 2, width: 90, height: 20 }, [1, 'o', `${rows}end`]];
+    writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    async function watched(asks: readonly Promise<unknown>[]) {
+      let [isDone, opens, longestTurn] = [false, 0, 0];
+      const all = Promise.all(asks).finally(() => {
+        isDone = true;
+      });
+      const since = process.cpuUsage();
+      for (let turn = process.cpuUsage(); !isDone; turn = process.cpuUsage()) {
+        await setImmediate();
+        longestTurn = Math.max(longestTurn, process.cpuUsage(turn).user);
+        opens = Math.max(opens, timesOpen(file));
+      }
+      return { answers: await all, opens, shareOfLongestTurn: longestTurn / process.cpuUsage(since).user };
+    }
+    const ask = () => host.ask(id, { kind: 'screen', format: 'text' });
+    const text = `${'a row of output\n'.repeat(19)}end`;
+
+    const first = await watched(Array.from({ length: 5 }, ask));
+    expect(first).toMatchObject({ opens: 1, answers: Array.from({ length: 5 }, () => ({ text })) });
+    expect(first.shareOfLongestTurn).toBeLessThan(0.5);
+    const later = await watched([ask(), host.ask(id, { kind: 'snapshot' })]);
+    const size = { cols: 90, rows: 20, offset: rows.length + 3 };
+    expect(later).toMatchObject({ opens: 0, answers: [{ text }, size] });
   });
 
   it('of another server or of an id that is none are not found', async () => {
