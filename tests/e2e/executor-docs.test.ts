@@ -139,6 +139,7 @@ describe('docs/executor.md', { timeout: 180_000 }, () => {
       CLAUDE_SERVICE_PORT: '0',
       ANTHROPIC_BASE_URL: model.url,
       ANTHROPIC_API_KEY: 'offline',
+      BULLPEN_WARM_PROCESSES: '0',
     });
     const there = ofServer
       .replace('http://127.0.0.1:3001', executor.url)
