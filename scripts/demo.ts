@@ -50,7 +50,13 @@ async function run({ screen, signal, ends, dir, prompt, model }: Demo): Promise<
   screen.step('The model');
   const { env, paid } = await chooseModel({ screen, ends, dir, workspace, prompt, model, env: ownEnv });
   const settings = loadSettings(
-    { ...env, BULLPEN_HOME: join(dir, 'data'), BULLPEN_LOG_LEVEL: 'debug', BULLPEN_PORT: '0' },
+    {
+      ...env,
+      BULLPEN_HOME: join(dir, 'data'),
+      BULLPEN_LOG_LEVEL: 'debug',
+      BULLPEN_PORT: '0',
+      BULLPEN_WARM_PROCESSES: '0', // there is no next prompt
+    },
     workspace,
   );
 

@@ -30,6 +30,7 @@ function startDemo(args: readonly string[] = []) {
       TMPDIR: tmp,
       // The Redis that the other tests use, too: fetching it is tested elsewhere.
       XDG_CACHE_HOME: dirname(CACHE_DIR),
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
     },
   });
   onTestFinished(() => {
