@@ -76,6 +76,12 @@ describe('with a server', () => {
     );
     return stdout.split(/=== \d+\n/).slice(1);
   }
+  /** A command that succeeds when the answer at a path has this text. */
+  const has = (path: string, text: string): string => {
+    const { url, token } = shared();
+    return `curl -s '${url}${path}' -H 'Authorization: Bearer ${token}' | grep -q '${text}'`;
+  };
+  const asks = (text: string): string => has('/v1/approvals?status=pending', text);
   /** As a user of this server's data folder. */
   const own = () => ({ BULLPEN_HOME: shared().home, TZ });
 
@@ -142,8 +148,9 @@ describe('with a server', () => {
     const push = call('Bash', { command: 'git push origin main', description: 'Push the commit' });
     model.setBehaviour(`${push} [[reply: The commit is pushed.]]`);
     const blocks = blocksOf(sectionOf(read('docs/approvals.md'), 'Ask before it pushes'));
-    const asks = 'bullpen approvals | grep -q "Bash git push"';
-    const [made, listed = '', ended = '', ...more] = await typed(blocks, own(), { 1: asks });
+    const [made, listed = '', ended = '', ...more] = await typed(blocks, own(), {
+      1: asks('git push'),
+    });
     expect([made, more]).toEqual(['', []]);
     expect(listed).toContain('Bash wants to run\n    git push origin main\n  Push the commit\n');
     expect(ended).toContain('The commit is pushed.');
@@ -155,8 +162,9 @@ describe('with a server', () => {
     const blocks = blocksOf(sectionOf(read('docs/approvals.md'), 'Answer from another machine'));
     const { url, token } = shared();
     const env = { BULLPEN_URL: url, BULLPEN_TOKEN: token };
-    const asks = 'bullpen approvals | grep -q "npm publish"';
-    const [, listed = '', ...more] = await typed([...blocks, 'echo $job'], env, { 1: asks });
+    const [, listed = '', ...more] = await typed([...blocks, 'echo $job'], env, {
+      1: asks('npm publish'),
+    });
     expect(listed).toContain('Bash npm publish');
     expect(await shared().finished(more[0]?.trim() ?? '')).toMatchObject({
       status: 'succeeded',
@@ -169,8 +177,7 @@ describe('with a server', () => {
     const question = { question: 'Where is it kept?', header: 'Store', options, multiSelect: false };
     model.setBehaviour(`${call('AskUserQuestion', { questions: [question] })} [[reply: A cache in SQLite.]]`);
     const blocks = blocksOf(sectionOf(read('docs/approvals.md'), 'Let it ask you'));
-    const asks = 'bullpen approvals | grep -q "Where is it kept"';
-    const [, printed = '', ...more] = await typed(blocks, own(), { 1: asks });
+    const [, printed = '', ...more] = await typed(blocks, own(), { 1: asks('Where is it kept') });
     expect(more).toEqual([]);
     expect(printed).toContain('Store: Where is it kept?\n  1  SQLite - in SQLite\n  2  Redis - in Redis\n');
     expect(printed).toContain('A cache in SQLite.');
@@ -178,7 +185,7 @@ describe('with a server', () => {
 
   it('docs/limits.md does what it says', async () => {
     model.setBehaviour('[[error: 429 limit=seven_day resets-in=3600 times=1 key=week]] [[reply: Done.]]');
-    const isLimited = 'bullpen jobs --wait-reason quota | grep -q scheduled';
+    const isLimited = has('/v1/jobs?waitReason=quota', '"status":"scheduled"');
     const [made = '', limited = '', opened] = await typed(blocksOf(LIMITS), own(), { 1: isLimited });
     const [refused = '', waiting = ''] = made.trim().split('\n');
     expect(limited).toMatch(/^claude .* claude:\S+ limited until \d{4}-/m);
