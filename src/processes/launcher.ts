@@ -23,6 +23,8 @@ const PING_EVERY_MS = 2000;
 const HANGS_AFTER = 5;
 /** After so many unanswered pings `problem` reports it. */
 const SLOW_AFTER = 2;
+/** How long the next launcher may take to start. */
+const START_WITHIN_MS = 10_000;
 /** How long a launcher may take to exit after a disconnect, and after SIGKILL. */
 const GONE_WITHIN_MS = 5000;
 
@@ -50,12 +52,15 @@ const NOT_BEGUN = new Error('the launcher died before it started the CLI');
 /**
  * @param options.dir a private folder for its socket
  * @param options.socket the name of its socket there, for a second launcher
+ * @param options.pingEveryMs default: {@link PING_EVERY_MS}
  */
 export function createLauncher(options: {
   readonly dir: string;
   readonly socket?: string;
   readonly logger: Logger;
+  readonly pingEveryMs?: number;
 }): Launcher {
+  const { pingEveryMs = PING_EVERY_MS } = options;
   const starting = new Map<number, Starting>();
   const alive = new Map<number, PendingLaunch>();
   const outage = createOutage('launcher', options.logger);
@@ -125,7 +130,7 @@ export function createLauncher(options: {
   async function untilGone(launcher: LauncherProcess): Promise<string> {
     const reason = await launcher.gone;
     lose();
-    return hung ? `it did not answer for ${(HANGS_AFTER * PING_EVERY_MS) / 1000} s` : reason;
+    return hung ? `it did not answer for ${(HANGS_AFTER * pingEveryMs) / 1000} s` : reason;
   }
 
   function ping(): void {
@@ -145,7 +150,7 @@ export function createLauncher(options: {
   async function startNext(signal: AbortSignal): Promise<LauncherProcess> {
     const launcher = startProcess();
     const kill = (): void => killChild(launcher.process);
-    const limit = setTimeout(kill, HANGS_AFTER * PING_EVERY_MS);
+    const limit = setTimeout(kill, START_WITHIN_MS);
     signal.addEventListener('abort', kill, { once: true });
     try {
       await launcher.ready;
@@ -160,7 +165,7 @@ export function createLauncher(options: {
     await streams.start();
     const first = startProcess();
     use(first); // the IPC channel keeps messages until it is ready
-    const pinging = setInterval(ping, PING_EVERY_MS).unref();
+    const pinging = setInterval(ping, pingEveryMs).unref();
     supervision = supervise<LauncherProcess>({
       first,
       ended: untilGone,

@@ -136,11 +136,17 @@ export interface FaultBench {
  * A server that the tests of a file share, with a Redis to break; its CLIs count from zero for each
  * test. Call it where tests are defined.
  */
-export function sharedBench(env: Readonly<Record<string, string>> = {}): () => Promise<FaultBench> {
+export function sharedBench(
+  env: Readonly<Record<string, string>> = {},
+  config: Readonly<Record<string, unknown>> = {},
+): () => Promise<FaultBench> {
   const bench = shared(async () => {
     const redis = await breakableRedis();
     const clis = await fakeClis();
-    const server = await startServer({ config: clis.config, env: { REDIS_URL: redis.url, ...env } });
+    const server = await startServer({
+      config: { ...clis.config, ...config },
+      env: { REDIS_URL: redis.url, ...env },
+    });
     return { redis, clis, server };
   });
   return async () => {

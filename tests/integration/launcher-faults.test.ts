@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
 import { commandLine, descendants, isAlive } from '../helpers/proc.ts';
-import { startServer, type TestServer } from '../helpers/server.ts';
+import type { TestServer } from '../helpers/server.ts';
 import { accepted, eventsOf, expectOneExecution, isReady, sharedBench, spawnsOf } from './fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 40_000 };
-const setUp = sharedBench();
+const terminals = { enabled: true, commands: { sh: { binary: 'sh', args: [] } } };
+const setUp = sharedBench({}, { terminals });
 
 const isLauncher = (pid: number): boolean =>
   isAlive(pid) && commandLine(pid)?.includes('launcher-process') === true;
@@ -64,8 +65,7 @@ it('a launcher that hangs or dies costs a job that was not started nothing but t
 });
 
 it('a launcher of terminals that hangs makes the server degraded, and not unready', async () => {
-  const commands = { sh: { binary: 'sh', args: [] } };
-  const server = await startServer({ config: { terminals: { enabled: true, commands } } });
+  const { server } = await setUp();
   const readiness = async () => (await server.api('GET', '/ready')).json();
   const well = { ready: true, degraded: false, checks: { terminals: { ok: true, detail: null } } };
   const becomes = (state: object) =>
@@ -78,9 +78,11 @@ it('a launcher of terminals that hangs makes the server degraded, and not unread
   const metrics = await (await server.api('GET', '/metrics')).text();
   expect(metrics).toContain('bullpen_terminals{provider="sh"} 1');
   const hung = descendants(server.pid).find((pid) => pid !== other && isLauncher(pid));
-  process.kill(hung ?? expect.unreachable(), 'SIGSTOP');
+  if (hung === undefined) return expect.unreachable();
+  process.kill(hung, 'SIGSTOP');
 
   const degraded = { ...well, degraded: true, checks: { launcher: { ok: true }, terminals: { ok: false } } };
   await becomes(degraded);
+  process.kill(hung, 'SIGKILL'); // processes/launcher.test.ts has the launcher that hangs on
   await becomes(well); // by a new one
 });

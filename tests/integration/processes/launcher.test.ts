@@ -13,10 +13,10 @@ import { tempDir } from '../../helpers/temp.ts';
 import { bench } from './harness.ts';
 
 /** A launcher for one test. */
-async function setUp() {
+async function setUp(options: { readonly pingEveryMs?: number } = {}) {
   const dir = tempDir();
   const before = new Set(launchers());
-  const launcher = createLauncher({ dir, logger: pino({ enabled: false }) });
+  const launcher = createLauncher({ dir, logger: pino({ enabled: false }), ...options });
   await launcher.start();
   onTestFinished(() => launcher.stop());
   /** Waits for it: after one has died the next takes a moment. */
@@ -61,7 +61,7 @@ describe('a launcher that dies', () => {
     const { sh, launch, launcher, pid, dir } = await setUp();
     const journal = join(dir, 'runs');
     const outcomes: string[] = [];
-    for (const turns of [1, 3, 5, 7, 9]) {
+    for (const turns of [1, 5, 9]) {
       await working(launcher);
       const killed = await pid();
       const start = sh(`echo ${turns} >> ${journal}`, { launch });
@@ -85,7 +85,7 @@ describe('a launcher that dies', () => {
 
 describe('a launcher that hangs', () => {
   it('is replaced: the next one starts what it had not begun; its processes are lost', async () => {
-    const { sh, launch, launcher, pid, scanner } = await setUp();
+    const { sh, launch, launcher, pid, scanner } = await setUp({ pingEveryMs: 500 });
     const { process: running } = await sh('exec sleep 1000', { launch });
     process.kill(await pid(), 'SIGSTOP');
     const waiting = sh('exit 4', { launch });
