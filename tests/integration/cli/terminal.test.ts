@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { startTerminalServer, type TerminalServer } from '../../fakes/terminal-server.ts';
 import { type Person, sitDown } from '../../helpers/person.ts';
 import { PROGRAM } from '../../helpers/program.ts';
+import { CACHE_DIR } from '../../helpers/redis-private.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 const NODE_BIN = fileURLToPath(new URL('../../../node_modules/.bin', import.meta.url));
@@ -28,6 +29,7 @@ const run = (command: string, args: readonly string[], size: { cols?: number; ro
 const environment = () => ({
   PATH: [NODE_BIN, process.env['PATH']].join(delimiter),
   ...{ HOME: home, BULLPEN_URL: server.url, BULLPEN_TOKEN: 'token', TERM: 'xterm-256color' },
+  BULLPEN_CACHE: CACHE_DIR, // what is compiled is kept for the next start
 });
 
 const DETACH = '\u001d';

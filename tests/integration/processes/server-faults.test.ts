@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { supportsSweep, sweep } from '../../../src/processes/sweep.ts';
+import { compileCacheVariable } from '../../../src/sibling-module.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { commandLine, descendants, isAlive, processesWithMarker } from '../../helpers/proc.ts';
 import { bench } from './harness.ts';
@@ -12,7 +13,9 @@ async function startServer(args: string, limits = '') {
   const { sh, marker, scanner } = bench();
   const script = `${limits} exec '${process.execPath}' --no-warnings '${PROGRAM}' ${args}`;
   // The server itself has another marker than its processes.
-  const server = await sh(script.replace('MARKER', marker), { marker: `server-${marker}` });
+  const server = await sh(script.replace('MARKER', marker), {
+    ...{ marker: `server-${marker}`, env: compileCacheVariable() },
+  });
   const said = (await eventually(() => server.lines[0] ?? null, { timeoutMs: 20_000 })).line;
   return { server: server.process, said, marker, scanner };
 }
