@@ -7,6 +7,7 @@ import type { AuditEntry, AuditVerification } from '../../src/protocol/audit.ts'
 import { eventually } from '../helpers/eventually.ts';
 import { fakePrompt } from '../helpers/fake-cli.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
+import { shared } from '../helpers/shared.ts';
 import { breakableRedis, fakeClis } from './fault-bench.ts';
 
 const AUDITED = [
@@ -22,6 +23,20 @@ const AUDITED = [
  */
 const WITHOUT_ENTRY = ['createLoginLink', 'createStreamToken', 'logOut', 'setPreferences', 'resizeTerminal'];
 const SLOW = { timeout: 120_000 };
+
+/** Two servers of one Redis; the copy of the first is changed by the first test. */
+const pair = shared(async () => {
+  const clis = await fakeClis();
+  const { url: REDIS_URL } = await breakableRedis();
+  const env = {
+    ...{ REDIS_URL, BULLPEN_RAW_REQUESTS: 'on', BULLPEN_SWEEP_MS: '50' },
+    ...{ BULLPEN_APPROVAL_UNATTENDED_MS: '600000', BULLPEN_KILL_GRACE_MS: '500' },
+  };
+  const terminals = { enabled: true, commands: { bash: { binary: 'bash', args: ['--norc'] } } };
+  const start = () => startServer({ config: { ...clis.config, terminals }, env });
+  const [server, other] = await Promise.all([start(), start()]);
+  return { clis, server, other };
+});
 
 interface AuditPage {
   readonly data: readonly AuditEntry[];
@@ -59,12 +74,7 @@ async function act(
 }
 
 it('every act has one entry, the same on each server; a copy that was changed is found', SLOW, async () => {
-  const clis = await fakeClis();
-  const { url: REDIS_URL } = await breakableRedis();
-  const env = { REDIS_URL, BULLPEN_RAW_REQUESTS: 'on', BULLPEN_SWEEP_MS: '50' };
-  const [server, other] = await Promise.all([1, 2].map(() => startServer({ config: clis.config, env })));
-  if (server === undefined || other === undefined) return expect.unreachable();
-
+  const { server, other } = await pair();
   const secret = 'sk-ant-not-for-the-audit';
   const prompt = { provider: 'echo', prompt: secret };
   const key = await act(server, 'POST', '/v1/keys', {
@@ -179,20 +189,16 @@ it('every act has one entry, the same on each server; a copy that was changed is
   });
   expect((await verification(other)).head).toEqual(whole.head);
 
-  await server.stop();
-  const ledger = new DatabaseSync(join(server.home, 'ledger.db'));
+  const ledger = new DatabaseSync(join(server.home, 'ledger.db'), { timeout: 10_000 });
   ledger.exec("UPDATE audit SET principal = 'admin' WHERE seq = 4");
   ledger.close();
-  const again = await startServer({ dir: server.dir, config: clis.config, env });
-  expect(await verification(again)).toMatchObject({ ok: false, entries: 3, problem: { seq: 4 } });
+  expect(await verification(server)).toMatchObject({ ok: false, entries: 3, problem: { seq: 4 } });
   expect(await verification(other)).toMatchObject({ ok: true });
 });
 
 it('what is done to sessions, turns and approvals has its entries, too', SLOW, async () => {
-  const clis = await fakeClis();
-  const env = { BULLPEN_APPROVAL_UNATTENDED_MS: '600000', BULLPEN_KILL_GRACE_MS: '500' };
-  const terminals = { enabled: true, commands: { bash: { binary: 'bash', args: ['--norc'] } } };
-  const server = await startServer({ config: { ...clis.config, terminals }, env });
+  const { clis, server } = await pair();
+  const before = (await entries(server)).length;
   const client = createClient({ url: server.url, token: server.token });
   const secret = 'sk-ant-not-for-the-audit';
   const tool = { name: 'Bash', input: { command: secret }, asks: true as const };
@@ -223,6 +229,7 @@ it('what is done to sessions, turns and approvals has its entries, too', SLOW, a
   await client.sessions.close(terminal.id); // changes nothing
   const listed = (await entries(server))
     .toReversed()
+    .slice(before)
     .map(({ action, target, principal }) => [action, target, principal]);
   const turn = approval.jobId;
   expect(listed).toEqual(
