@@ -11,9 +11,8 @@ const SLOW = { timeout: 120_000 };
 const WAIT_MS = 30_000;
 
 const QUICK = { BULLPEN_KILL_GRACE_MS: '500' };
-const system = sharedBench(QUICK);
+const system = sharedBench({ ...QUICK, BULLPEN_MAX_SESSIONS: '2' });
 const warm = sharedBench({ ...QUICK, BULLPEN_WARM_PROCESSES: '2' });
-const limited = sharedBench({ ...QUICK, BULLPEN_MAX_SESSIONS: '2' });
 
 /** The events of a session up to a change of its status. */
 async function until(
@@ -156,6 +155,9 @@ describe('a session', () => {
     for (const [request, code] of refusals)
       for (const prompt of [{}, { prompt: 'x' }])
         await expect(client.sessions.create({ ...request, ...prompt })).rejects.toMatchObject({ code });
+    await expect(client.sessions.create({ kind: 'terminal', command: 'bash' })).rejects.toMatchObject({
+      ...{ status: 403, code: 'terminal.disabled' },
+    });
     expect(await ids()).toEqual(before);
     const ID = '01K9ZV4Q5A3C5E7G9J1M3P5R7T';
     await expect(client.sessions.message(ID, { prompt: 'x' })).rejects.toMatchObject({
@@ -273,7 +275,7 @@ describe('a running turn', () => {
 
 describe('the limit of sessions', () => {
   it('counts those with an open turn, names what to close, and leaves jobs alone', SLOW, async () => {
-    const { clis, client } = await limited();
+    const { clis, client } = await system();
     const made = [];
     for (const name of ['first', 'second'])
       made.push(await client.sessions.create({ name, prompt: clis.held('go', name) }));
@@ -290,7 +292,7 @@ describe('the limit of sessions', () => {
   });
 
   it('names no session of another project', SLOW, async () => {
-    const { clis, server, client } = await limited();
+    const { clis, server, client } = await system();
     const prompt = clis.held('go', 'secret');
     const [{ id }] = [await client.sessions.create({ prompt }), await client.sessions.create({ prompt })];
     const key = await client.createKey({ name: 'x', project: 'ops', scopes: ['sessions:write'] });
