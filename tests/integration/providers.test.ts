@@ -117,7 +117,7 @@ it('a provider at its own limit leaves the other slots to others', async () => {
 });
 
 it('a job waits for the end of a usage limit, or fails at once', async () => {
-  const { server } = await system({}, { BULLPEN_CONCURRENCY: '1' });
+  const { server } = await setUp();
   const resetsAt = Math.ceil(Date.now() / 1000) + 3600;
   const line = JSON.stringify({
     type: 'rate_limit_event',
