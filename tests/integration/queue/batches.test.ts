@@ -3,10 +3,10 @@ import type { Batch, BatchCreated, JobListItem } from '../../../src/protocol/job
 import { eventually } from '../../helpers/eventually.ts';
 import { startServer, type TestServer } from '../../helpers/server.ts';
 import { shared } from '../../helpers/shared.ts';
-import { tempDir } from '../../helpers/temp.ts';
 import { breakableRedis } from '../fault-bench.ts';
 
 const PATIENCE = { timeoutMs: 45_000 };
+const NDJSON = { accept: 'application/x-ndjson' };
 const CONFIG = {
   providers: { custom: { cat: { binary: 'cat' }, sleep: { binary: 'sleep', args: ['600'] } } },
 };
@@ -20,7 +20,8 @@ const setUp = shared(async () => {
     BULLPEN_WORKERS: '1',
     BULLPEN_SWEEP_MS: '100',
   };
-  return { redis, server: await startServer({ config: CONFIG, env }) };
+  const start = (dir?: string) => startServer({ config: CONFIG, env, ...(dir !== undefined && { dir }) });
+  return { redis, server: await start(), start };
 });
 
 async function make(server: TestServer, prompts: readonly object[]): Promise<BatchCreated> {
@@ -36,6 +37,21 @@ async function read(server: TestServer, id: string): Promise<Batch> {
 async function listed(server: TestServer, id: string): Promise<readonly JobListItem[]> {
   const response = await server.api('GET', `/v1/jobs?batch=${id}&limit=100`);
   return ((await response.json()) as { data: JobListItem[] }).data; // the documented answer
+}
+
+interface Line {
+  readonly cursor: string;
+  readonly kind: string;
+}
+
+/** The events after a cursor, to the end of the stream. */
+async function events(server: TestServer, id: string, after: string | null): Promise<readonly Line[]> {
+  const query = after === null ? '' : `?after=${after}`;
+  const response = await server.api('GET', `/v1/batches/${id}/events${query}`, undefined, NDJSON);
+  if (response.status === 204) return [];
+  expect(response.status).toBe(200);
+  const text = await response.text();
+  return text.split('\n').flatMap((line): Line[] => (line === '' ? [] : [JSON.parse(line)]));
 }
 
 const many = (count: number) =>
@@ -69,29 +85,42 @@ describe('a batch', () => {
     expect(await retried.json()).toMatchObject({ retryOf: first, customId: 'row 0', batchId: null });
   });
 
-  it('is counted right after the server was killed and started again', async () => {
-    const dir = tempDir();
-    const redis = await breakableRedis();
-    const env = { REDIS_URL: redis.url };
-    const first = await startServer({ dir, config: CONFIG, env });
-    const slow = { prompt: 'x', provider: 'cat', delayMs: 3_600_000 };
-    const batch = await make(first, [...many(10), slow, slow]);
-    await eventually(async () => (await read(first, batch.id)).counts.succeeded === 10, PATIENCE);
-    await first.kill('SIGKILL');
-    const second = await startServer({ dir, config: CONFIG, env });
-    expect(await read(second, batch.id)).toMatchObject({
-      finished: false,
-      total: 12,
-      counts: { succeeded: 10, scheduled: 2 },
+  it('is followed from its counts over the changes of its jobs to its end, and resumed', async () => {
+    const { server } = await setUp();
+    const [{ id }, other] = [
+      await make(
+        server,
+        ['cat', 'sleep'].map((provider) => ({ prompt: 'x', provider })),
+      ),
+      await make(server, many(1)),
+    ];
+    const following = events(server, id, null);
+    await eventually(async () => {
+      expect((await read(server, id)).counts).toMatchObject({ succeeded: 1, running: 1 });
+    }, PATIENCE);
+    await server.api('POST', `/v1/batches/${id}/cancel`, { force: true });
+    const lines = await following;
+    expect(lines[0]).toMatchObject({ kind: 'batch.changed', total: 2 });
+    expect(lines.at(-1)).toMatchObject({
+      ...{ kind: 'batch.finished', total: 2 },
+      counts: { succeeded: 1, cancelled: 1, queued: 0, running: 0 },
     });
-    // Without its record, the copies say the same.
-    await redis.admin.del(`{bullpen}:batch:${batch.id}`, `{bullpen}:batch:${batch.id}:jobs`);
-    const answer = await second.api('POST', `/v1/batches/${batch.id}/cancel`);
-    expect([answer.status, await answer.json()]).toMatchObject([
-      202,
-      { finished: true, total: 12, counts: { succeeded: 10, cancelled: 2 } },
-    ]);
-    expect((await second.api('POST', `/v1/batches/${batch.id}/cancel`)).status).toBe(200);
+    expect(lines.filter(({ kind }) => kind === 'job.finished')).toHaveLength(2);
+
+    // A reader that left in the middle gets the rest, one that has everything gets 204.
+    const ends = lines.findIndex(({ kind }) => kind === 'job.finished');
+    const rest = await events(server, id, lines[ends]?.cursor ?? '');
+    expect(rest.filter(({ kind }) => kind === 'job.finished')).toHaveLength(1);
+    expect(rest.at(-1)?.kind).toBe('batch.finished');
+    expect(await events(server, id, lines.at(-1)?.cursor ?? '')).toEqual([]);
+
+    // A reader that comes to an ended batch gets its counts alone.
+    await eventually(async () => {
+      const late = await events(server, other.id, null);
+      return expect(late.map(({ kind }) => kind)).toEqual(['batch.finished']);
+    });
+    const foreign = await server.api('GET', '/v1/batches/no-id/events', undefined, NDJSON);
+    expect(foreign.status).toBe(404);
   });
 
   it('whose entries BullMQ has lost runs all the same, behind a long queue too', async () => {
@@ -126,5 +155,27 @@ describe('a batch', () => {
       }, PATIENCE);
     }
     expect(new Set([...idsOf(first), ...idsOf(second)]).size).toBe(500);
+  });
+
+  it('is counted right after the server was killed and started again', async () => {
+    const { redis, server: first, start } = await setUp(); // the last test with it
+    const slow = { prompt: 'x', provider: 'cat', delayMs: 3_600_000 };
+    const batch = await make(first, [...many(10), slow, slow]);
+    await eventually(async () => (await read(first, batch.id)).counts.succeeded === 10, PATIENCE);
+    await first.kill('SIGKILL');
+    const second = await start(first.dir);
+    expect(await read(second, batch.id)).toMatchObject({
+      finished: false,
+      total: 12,
+      counts: { succeeded: 10, scheduled: 2 },
+    });
+    // Without its record, the copies say the same.
+    await redis.admin.del(`{bullpen}:batch:${batch.id}`, `{bullpen}:batch:${batch.id}:jobs`);
+    const answer = await second.api('POST', `/v1/batches/${batch.id}/cancel`);
+    expect([answer.status, await answer.json()]).toMatchObject([
+      202,
+      { finished: true, total: 12, counts: { succeeded: 10, cancelled: 2 } },
+    ]);
+    expect((await second.api('POST', `/v1/batches/${batch.id}/cancel`)).status).toBe(200);
   });
 });
