@@ -126,7 +126,7 @@ const TESTED: Readonly<Record<string, readonly Where[]>> = {
   ],
   'a run that costs too much or uses too much': [
     ['integration/usage/cost-cap.test.ts', 'a run is ended when its tokens cost more than it may'],
-    ['integration/resource-limits.test.ts', 'CPU use stays above the limit'],
+    ['integration/settings.test.ts', 'CPU use stays above the limit'],
   ],
 
   // The network

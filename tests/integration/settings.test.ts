@@ -2,17 +2,24 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Job } from '../../src/protocol/job.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { shared } from '../helpers/shared.ts';
-import { makeTempDir, removeDir } from '../helpers/temp.ts';
+import { tempDir } from '../helpers/temp.ts';
 import { eventsOf } from './fault-bench.ts';
 
 const shell = (script: string) => ({ binary: 'sh', args: ['-c', script] });
 
-const server = shared(() =>
-  startServer({
+const busy = (ms: number) => ({
+  binary: 'node',
+  args: ['-e', `const end = Date.now() + ${ms}; while (Date.now() < end); console.log("done")`],
+});
+
+const server = shared(() => {
+  const dir = tempDir();
+  return startServer({
+    dir,
     config: {
       providers: {
         custom: {
@@ -20,10 +27,13 @@ const server = shared(() =>
           variables: shell('echo "$PASSED$KEPT_BACK"'),
           silent: shell('sleep 60'),
           long: shell('head -c 5000 /dev/zero | tr "\\0" a'),
+          busy: busy(60_000),
+          brief: busy(200),
         },
       },
     },
     env: {
+      DATABASE_PATH: join(dir, 'jobs.db'),
       BULLPEN_LOG_LEVEL: 'error',
       BULLPEN_MODEL: 'house-model',
       BULLPEN_PASS_ENV: 'PASSED',
@@ -39,11 +49,13 @@ const server = shared(() =>
       BULLPEN_KEEP_IN_REDIS_MS: '5000000',
       BULLPEN_MAX_MEMORY_BYTES: '1000000000',
       BULLPEN_MAX_CPU_SECONDS: '50',
+      BULLPEN_MAX_CPU_PERCENT: '15',
+      BULLPEN_CPU_WINDOW_MS: '1000',
       BULLPEN_MAX_OPEN_FILES: '500',
       BULLPEN_MAX_PROCESSES: '50',
     },
-  }),
-);
+  });
+});
 
 const PATIENT = { timeoutMs: 60_000, idleTimeoutMs: 60_000 };
 const run = async (provider: string, limits: object = PATIENT): Promise<Job> =>
@@ -72,6 +84,19 @@ it('a line and a text are cut where the settings say', async () => {
   expect(await eventsOf(await server(), job.id)).toContainEqual(
     expect.objectContaining({ kind: 'warning', code: 'line_truncated' }),
   );
+});
+
+it('a job whose CPU use stays above the limit is stopped, and a short one is not', async () => {
+  expect(await run('brief')).toMatchObject({ status: 'succeeded' });
+  expect(await run('busy')).toMatchObject({
+    status: 'failed',
+    outcome: {
+      error: {
+        code: 'execution.resource_limit',
+        message: expect.stringMatching(/% of a CPU for 1000 ms; 15 are allowed/),
+      },
+    },
+  });
 });
 
 it('a request cannot pass the limits of the settings', async () => {
@@ -111,14 +136,8 @@ function redisOf({ home, redisPort }: TestServer): Redis {
 }
 
 it('DATABASE_PATH is where the ledger is kept', async () => {
-  const dir = makeTempDir();
-  onTestFinished(() => removeDir(dir));
-  const file = join(dir, 'jobs.db');
-  const { run, home } = await startServer({
-    config: { providers: { custom: { echo: { binary: 'cat' } } } },
-    env: { DATABASE_PATH: file },
-  });
-  expect(await run({ provider: 'echo', prompt: 'kept' })).toMatchObject({ status: 'succeeded' });
-  expect(statSync(file).mode & 0o777).toBe(0o600);
+  const { dir, home } = await server();
+  expect(await run('model')).toMatchObject({ status: 'succeeded' });
+  expect(statSync(join(dir, 'jobs.db')).mode & 0o777).toBe(0o600);
   expect(existsSync(join(home, 'ledger.db'))).toBe(false);
 });
