@@ -11,9 +11,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join, relative } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { descendants } from '../helpers/proc.ts';
 import { startServer } from '../helpers/server.ts';
+import { shared, whenOver } from '../helpers/shared.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 const script = (code: string) => ({ binary: 'sh', args: ['-c', code] });
@@ -27,9 +28,13 @@ function modesOf(top: string): readonly string[] {
   });
 }
 
-it('every file of the data folder is private, also one that was not; those of a CLI have the usual mode', async () => {
+const SEEN = '(for f in /proc/self/fd/*; do readlink "$f"; done; cat <&50) 2>&1; true';
+
+/** A server in a folder whose files others could read. Its starter has a file open. */
+const setUp = shared(async () => {
   const dir = tempDir();
-  const config = { providers: { custom: { maker: script('umask; touch made; mkdir folder') } } };
+  const maker = script('umask; touch made; mkdir folder');
+  const config = { providers: { custom: { maker, seen: script(SEEN) } } };
   const first = await startServer({ dir, config });
   await first.stop();
   const cliHome = join(first.home, 'home');
@@ -40,7 +45,15 @@ it('every file of the data folder is private, also one that was not; those of a 
     chmodSync(join(first.home, path), lstatSync(join(first.home, path)).isDirectory() ? 0o755 : 0o644);
   }
 
-  const server = await startServer({ dir, config });
+  const file = join(tempDir(), 'of-the-starter');
+  writeFileSync(file, 'x');
+  const inherited = openSync(file, 'r');
+  whenOver(() => closeSync(inherited));
+  return { dir, file, server: await startServer({ dir, config, inherited }) };
+});
+
+it('every file of the data folder is private, also one that was not; those of a CLI have the usual mode', async () => {
+  const { dir, server } = await setUp();
   const job = await server.run({ prompt: 'x', provider: 'maker' });
   expect(job.outcome?.text).toBe(execFileSync('sh', ['-c', 'umask'], { encoding: 'utf8' }).trim());
   const modes = modesOf(server.home);
@@ -58,13 +71,7 @@ it('every file of the data folder is private, also one that was not; those of a 
 it.runIf(process.platform === 'linux')(
   'no process gets a file that the starter of the server had left open',
   async () => {
-    const file = join(tempDir(), 'of-the-starter');
-    writeFileSync(file, 'x');
-    const open = openSync(file, 'r');
-    onTestFinished(() => closeSync(open));
-    const seen = 'for f in /proc/self/fd/*; do readlink "$f"; done; cat <&50';
-    const config = { providers: { custom: { seen: script(`(${seen}) 2>&1; true`) } } };
-    const server = await startServer({ inherited: open, config });
+    const { file, server } = await setUp();
     const job = await server.run({ prompt: 'x', provider: 'seen' });
     expect(job.outcome?.text).toContain('socket:');
     expect(job.outcome?.text).not.toContain(file);
