@@ -5,6 +5,7 @@ import { createClient } from '../../../src/client/client.ts';
 import type { Change, JobChange } from '../../../src/protocol/change.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { startServer, type TestServer } from '../../helpers/server.ts';
+import { shared } from '../../helpers/shared.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { accepted, breakableRedis, fakeClis } from '../fault-bench.ts';
 
@@ -32,11 +33,8 @@ function follow({ url, token }: TestServer, after = '0') {
   };
 }
 
-/** Each change of a job once, whatever reader has it. */
-const distinct = (changes: readonly JobChange[]): string[] =>
-  [...new Set(changes.map(({ cursor, jobId, rev, status }) => `${cursor} ${jobId} ${rev} ${status}`))].sort();
-
-it('a reader whose server dies goes on at another one with its cursor, and misses nothing', async () => {
+/** Two servers of one Redis. The first test kills `a`. */
+const pair = shared(async () => {
   const redis = await breakableRedis();
   const clis = await fakeClis();
   const workspace = join(tempDir(), 'work');
@@ -47,6 +45,15 @@ it('a reader whose server dies goes on at another one with its cursor, and misse
       env: { REDIS_URL: redis.url, BULLPEN_CWD: workspace, BULLPEN_PROVIDER: 'echo' },
     });
   const [a, b] = await Promise.all([start(), start()]);
+  return { redis, a, b };
+});
+
+/** Each change of a job once, whatever reader has it. */
+const distinct = (changes: readonly JobChange[]): string[] =>
+  [...new Set(changes.map(({ cursor, jobId, rev, status }) => `${cursor} ${jobId} ${rev} ${status}`))].sort();
+
+it('a reader whose server dies goes on at another one with its cursor, and misses nothing', async () => {
+  const { a, b } = await pair();
   const all = follow(b); // stays
   const first = follow(a);
   const ids: string[] = [];
@@ -78,15 +85,10 @@ it('a reader whose server dies goes on at another one with its cursor, and misse
 });
 
 it('a reader learns that Redis lost the log, and begins again', async () => {
-  const redis = await breakableRedis();
-  const clis = await fakeClis();
-  const server = await startServer({
-    config: clis.config,
-    env: { REDIS_URL: redis.url, BULLPEN_PROVIDER: 'echo' },
-  });
+  const { redis, b: server } = await pair();
   const reader = follow(server);
-  await server.run({ prompt: 'one' });
-  await eventually(() => reader.changes().some(({ kind }) => kind === 'job.finished'), PATIENCE);
+  const { id: one } = await server.run({ prompt: 'one' });
+  await eventually(() => reader.hasEnded([one]), PATIENCE);
   expect(await redis.admin.del('{bullpen}:log', '{bullpen}:log:id')).toBe(2);
   // The open stream ends; the cursor is refused.
   await expect(reader.ended).rejects.toThrow();
