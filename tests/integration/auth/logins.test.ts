@@ -9,7 +9,7 @@ import { tempDir } from '../../helpers/temp.ts';
 import { accepted, fakeClis, redisOf, sandboxesOf } from '../fault-bench.ts';
 
 async function start(dir: string, config: Readonly<Record<string, unknown>> = {}): Promise<TestServer> {
-  const server = await launchServer({ dir, config });
+  const server = await launchServer({ dir, config, env: { BULLPEN_WORKERS: '1' } });
   onTestFinished(() => server.stop());
   return server;
 }

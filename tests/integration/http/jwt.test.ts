@@ -25,6 +25,7 @@ const shared = sharedFromStart(async () => {
     config: { providers: { custom: { echo: { binary: 'cat' } } } },
     env: {
       BULLPEN_PROVIDER: 'echo',
+      BULLPEN_WORKERS: '1',
       BULLPEN_JWT_KEYS: `http://127.0.0.1:${port}/jwks`,
       BULLPEN_JWT_AUDIENCE: 'bullpen',
       BULLPEN_JWT_PROJECT_CLAIM: 'team',

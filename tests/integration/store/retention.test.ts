@@ -27,7 +27,7 @@ it('a server removes all that is too old, more than fits one slice, and nothing 
   }
   await made.close();
 
-  const server = await startServer({ dir, env: { BULLPEN_SWEEP_MS: '50' } });
+  const server = await startServer({ dir, env: { BULLPEN_SWEEP_MS: '50', BULLPEN_WORKERS: '1' } });
   await eventually(async () => {
     const { data } = (await (await server.api('GET', '/v1/jobs?limit=100')).json()) as {
       data: { id: string }[];
