@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** A push to main may have this many commits, all of which are looked at. */
-const PUSHED_COMMITS = 50;
+export const PUSHED_COMMITS = 120;
 /** What the project `clis` tests. */
 export const WHAT_CLIS_TEST = [
   'src/providers',

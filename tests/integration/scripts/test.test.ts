@@ -3,13 +3,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { dependenciesOf, WHAT_CLIS_TEST, whyToRun } from '../../../scripts/test.ts';
+import { dependenciesOf, PUSHED_COMMITS, WHAT_CLIS_TEST, whyToRun } from '../../../scripts/test.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 const whyRealClis = (root: string, base?: string) => whyToRun(root, WHAT_CLIS_TEST, base);
 
 /** A repository of its own, with more commits on main than one push has. */
-function repository(history = 51) {
+function repository(history = PUSHED_COMMITS + 1) {
   const root = tempDir();
   const git = (...args: readonly string[]): string =>
     execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@localhost', ...args], {
