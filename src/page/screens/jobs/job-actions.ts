@@ -24,9 +24,12 @@ export async function cancelJob(id: string): Promise<void> {
 
 const sendOnce = createSend();
 
-/** Makes the job again, once, however often one tries until the server answers. */
-export const retryOnce = (id: string, from: 'start' | 'session'): Promise<Job> =>
-  sendOnce([id, from], (options) => client.retry(id, { from }, options));
+/**
+ * Makes the job again, once, however often one tries until the server answers. Without `from` it
+ * goes on in its session, where it has begun one.
+ */
+export const retryOnce = (id: string, from?: 'start' | 'session'): Promise<Job> =>
+  sendOnce([id, from], (options) => client.retry(id, from === undefined ? {} : { from }, options));
 
 export const retryJob = (job: Ended): Promise<boolean> =>
   act(() => retryOnce(job.id, 'start'), 'Retried from the start');
@@ -205,7 +208,7 @@ export function retryMany(chosen: Chosen): Promise<boolean> {
   return report(
     () => 'retried',
     async (run) => {
-      if (isSet(chosen)) return forEachJob(run, chosen, (id) => retryOnce(id, 'start'));
+      if (isSet(chosen)) return forEachJob(run, chosen, (id) => retryOnce(id));
       await forEachPage(run, chosen.filter, async (selection) => {
         const page = await client.retryMany(selection);
         run.tally.done += page.retried;

@@ -100,6 +100,7 @@ it('a retry and a continuation, of a job, of a row and of picked rows', async ()
   await pressedAgain(h('p', null), () => continueJob({ id: 'one' }));
   page.asked.length = 0;
   await pressedAgain(h('p', null), () => retryMany(new Set(['two'])));
+  expect(posts().map(({ body }) => body)).toEqual([{}, {}]); // each in its session, where it has one
 });
 
 it('a fork', () => pressedAgain(h('p', null), () => fork('one')));
