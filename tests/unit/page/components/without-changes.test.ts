@@ -10,7 +10,7 @@ import { callerWith, usePage } from '../../../helpers/page-document.ts';
 const page = usePage();
 const pending = h(PendingApprovals, { sessionId: 'one', isOwn: () => true });
 
-it('a caller without jobs:read sees what a chat waits for as it comes; others are told', async () => {
+it('a chat asks for new approvals every five seconds if its caller is told of no changes', async () => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   try {
     for (const scopes of [
