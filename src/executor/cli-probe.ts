@@ -13,7 +13,7 @@ import { isShortage } from '../processes/spawn.ts';
 import { buildEnvironment } from '../providers/environment.ts';
 import type { Provider } from '../providers/provider.ts';
 import { liesBelow, realRoots } from '../workspace.ts';
-import { askCli, type CliAnswer } from './ask-cli.ts';
+import { askCli } from './ask-cli.ts';
 
 const TIMEOUT_MS = 10_000;
 const CACHE_MS = 60_000;
@@ -40,8 +40,8 @@ export interface CliProbe {
   /** The cached version, or null. */
   knownVersion(cli: ProbedCli): string | null;
   /**
-   * Runs the binary with its version arguments. The result is cached until the file changes; for a
-   * minute when it did not answer within 10 s or could not be started. Null also without a version.
+   * Runs the binary with its version arguments, for at most 10 s. A version is cached until the
+   * file changes; null, when it has said none, for a minute.
    */
   version(provider: Provider, cli: ProbedCli): Promise<string | null>;
   /**
@@ -76,10 +76,10 @@ export const createServerProbe = (
 
 interface VersionRun {
   readonly identity: string;
-  /** Null until it has ended, and without an answer. */
+  /** Of its start, on the monotonic clock (ms). */
+  readonly at: number;
+  /** Null until it has ended, and when it has said none. */
   version: string | null;
-  /** Null: when the file has changed. By the monotonic clock. */
-  askAgainAt: number | null;
   readonly ended: Promise<string | null>;
 }
 
@@ -91,13 +91,12 @@ export function createCliProbe(options: CliProbeOptions): CliProbe {
 
   function askVersion(provider: Provider, { binary, identity, extraFolder }: ProbedCli): VersionRun {
     const answer = askCli(binary, provider.versionArgs, withFolder(env, extraFolder), timeoutMs);
-    const run: VersionRun = { identity, version: null, askAgainAt: null, ended: answer.then(ended) };
-    function ended(said: CliAnswer | null): string | null {
-      if (said === null) run.askAgainAt = performance.now() + CACHE_MS;
+    const ended = answer.then((said) => {
       // A CLI without a version may still work.
-      else if (said.code === 0) run.version = /\d+\.\d+[\w.-]*/.exec(said.stdout)?.[0] ?? null;
+      if (said?.code === 0) run.version = /\d+\.\d+[\w.-]*/.exec(said.stdout)?.[0] ?? null;
       return run.version;
-    }
+    });
+    const run: VersionRun = { identity, at: performance.now(), version: null, ended };
     return run;
   }
 
@@ -144,8 +143,10 @@ export function createCliProbe(options: CliProbeOptions): CliProbe {
     async version(provider, cli) {
       if (provider.versionArgs.length === 0) return null;
       const known = versions.get(cli.binary);
-      const isFresh = known?.askAgainAt === null || performance.now() < (known?.askAgainAt ?? 0);
-      if (known?.identity === cli.identity && isFresh) return known.ended;
+      if (known?.identity === cli.identity) {
+        const isFresh = known.version !== null || performance.now() - known.at < CACHE_MS;
+        if (isFresh) return known.ended;
+      }
       const run = askVersion(provider, cli);
       versions.set(cli.binary, run);
       return run.ended;
