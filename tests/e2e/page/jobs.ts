@@ -6,7 +6,7 @@ import type { Job } from '../../../src/protocol/job.ts';
 import { openPage, PHONE } from '../../helpers/browser.ts';
 import { eventually } from '../../helpers/eventually.ts';
 import { fakePrompt } from '../../helpers/fake-cli.ts';
-import { type FakeSystem, gated } from '../fake-system.ts';
+import { type FakeSystem, gated, reached } from '../fake-system.ts';
 
 /** Something to wait for. */
 function gate(): { readonly opened: Promise<void>; open(): void } {
@@ -104,9 +104,10 @@ export function listOfJobs(system: () => FakeSystem, browser: () => Browser): vo
 
     it('cancels, and kills with a second press; what no longer matches leaves the list', async () => {
       const { page } = await open('/jobs?status=running');
-      await system().submit({
-        prompt: fakePrompt([{ ignore: ['SIGTERM', 'SIGINT'] }, { delta: 'x' }, { hang: true }], 'stubborn'),
-      });
+      const ignores = system().newFile('ignores');
+      const steps = [{ ignore: ['SIGTERM', 'SIGINT'] }, { touch: ignores }, { hang: true }] as const;
+      await system().submit({ prompt: fakePrompt(steps, 'stubborn') });
+      await reached(ignores); // before, a first signal would end it
       await rowOf(page, 'stubborn').waitFor();
       await menuOf(page, 'stubborn', 'Cancel');
       await page.getByText('The job is being cancelled').waitFor();
